@@ -1,0 +1,81 @@
+"""The interface between signalling and forwarding: values go down, events come up.
+
+Nothing below this line knows a call, nothing above it touches a media packet.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relay.forward.rule import Address, Change
+
+
+class PlaneFull(RuntimeError):
+    """No row is left for another rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stun:
+    """A STUN datagram arrived at a local port that has a rule with ``stun``."""
+
+    port: int
+    source: Address
+    datagram: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Latched:
+    """A rule has settled on a source; nobody else is received any more."""
+
+    rule: int
+    peer: Address
+
+
+Event = Stun | Latched
+
+
+class Plane(Protocol):
+    """Forwards datagrams between local ports by rules."""
+
+    @property
+    def workers(self) -> int:
+        """Threads, 1 or more; all ports of a call belong to one of them."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while ``events`` has something."""
+
+    def open(self, sock: socket.socket, worker: int) -> int:
+        """Take over a bound, non-blocking UDP socket; returns its handle."""
+
+    def close(self, port: int) -> None:
+        """Stop reading. The socket is closed once its worker has let go of it."""
+
+    def allocate(self) -> int:
+        """A free rule id with zeroed counters. Raises ``PlaneFull``."""
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make one batch visible to its worker at once, in this order."""
+
+    def send(self, port: int, remote: Address, datagram: bytes) -> None:
+        """Send from a local port. Network errors are counted, never raised."""
+
+    def events(self) -> list[Event]:
+        """What happened since the last time, oldest first."""
+
+    def counters(self) -> NDArray[np.void]:
+        """Live view of the native counters, one row per rule id, no copy."""
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all rules there ever were, and what reached no rule."""
+
+    def peer(self, rule: int) -> Address | None:
+        """Where this rule's peer is sent to at the moment."""
+
+    def stop(self) -> None:
+        """End the workers and close every port."""

@@ -1,0 +1,81 @@
+"""Rules: what the forwarding plane does, as plain values.
+
+A rule is both halves of one stream at one local port: what its peer sends in
+is forwarded towards the rules named in ``rtp`` and ``rtcp``, and what others
+forward towards it leaves from its local port to its peer. The peer is what was
+latched, else ``remote``. Rules know no calls, no SDP and no ICE roles.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+Address = tuple[str, int]
+"""Numeric IP address (no brackets, no scope) and port."""
+
+MAX_SOURCES = 32
+"""Validated sources that one rule can hold: more would be an attack, not a phone."""
+
+
+class Learn(enum.IntEnum):
+    """Whom a stream is received from."""
+
+    NOBODY = 0
+    """Only ``Rule.sources``: ICE says who the peer is."""
+    WINDOW = 1
+    """Whoever wins the learn window (``relay.latching``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One stream at one local port: who may send to it, and who gets what is sent.
+
+    ``id`` is the row in the plane's counters. ``port`` is a handle from
+    ``Plane.open``. Several rules may share a port: a forked call in which one
+    SDP went to several phones.
+    """
+
+    id: int
+    port: int
+    remote: Address | None
+    learn: Learn
+    hint: str | None = None
+    """IP address that the peer's signalling came from: the second best source."""
+    sources: tuple[Address, ...] = ()
+    """Sources accepted without learning, at most ``MAX_SOURCES``."""
+    asymmetric: bool = False
+    """Learn whom to accept, but go on sending to ``remote``."""
+    rtp: tuple[int, ...] = ()
+    """Rules whose peers get our RTP, DTLS and opaque datagrams."""
+    rtcp: tuple[int, ...] = ()
+    """Rules whose peers get our RTCP."""
+    stun: bool = False
+    """STUN goes up as events; otherwise it is counted and dropped."""
+    opaque: bool = False
+    """Not RTP: every datagram is forwarded to ``rtp`` (T.38, data channels)."""
+    generation: int = 0
+    """A change forgets what was latched: the peer signalled a new address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The rule ends; its row of counters becomes free."""
+
+    id: int
+
+
+Change = Rule | Drop
+
+
+def difference(before: dict[int, Rule], after: dict[int, Rule]) -> list[Change]:
+    """What to tell the plane so that ``before`` becomes ``after``.
+
+    Drops come last, so that no remaining rule ever names a missing one.
+
+    >>> difference({1: Rule(1, 7, None, Learn.WINDOW)}, {})
+    [Drop(id=1)]
+    """
+    changes: list[Change] = [rule for id, rule in after.items() if before.get(id) != rule]
+    changes.extend(Drop(id) for id in before if id not in after)
+    return changes
