@@ -1,0 +1,1 @@
+"""Tests of icerelay; the folders mirror the packages."""
