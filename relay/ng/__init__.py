@@ -1,0 +1,1 @@
+"""The ng control protocol of rtpengine: codec and vocabulary, without I/O."""

@@ -1,0 +1,143 @@
+"""STUN of the calls: checks arrive, ICE moves, rules follow (RFC 8445).
+
+The agents and passers of ``relay.ice`` decide; here their outputs become call
+state, and datagrams to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from relay.calls.resources import Resources
+from relay.calls.state import Call, Media, Stream
+from relay.forward.rule import MAX_SOURCES, Address
+from relay.ice import passing
+from relay.ice.agent import Output, Refused, Selected, Send, Usable, Validated
+from relay.ice.agent import Path as IcePath
+from relay.ice.passing import Passer
+
+
+def received(
+    call: Call, port: int, source: Address, datagram: bytes, now: float, resources: Resources
+) -> list[str]:
+    """A STUN datagram arrived at a port of this call. Returns why it was refused, for the counters.
+
+    Legs that share a port share credentials as well: the one whose peer wrote
+    the datagram is the one that accepts it.
+    """
+    refused = ["no ice"]
+    for media in _addressees(call, port):
+        refused = _try(call, media, IcePath(port, source), datagram, now, resources)
+        if not refused:
+            break
+    return refused
+
+
+def _try(
+    call: Call, media: Media, at: IcePath, datagram: bytes, now: float, resources: Resources
+) -> list[str]:
+    assert media.ice is not None
+    if media.ice.agent is not None:
+        return carry_out(media, media.ice.agent.received(at, datagram, now), now, resources)
+    found = _find(media, at.port)
+    if found is None or not media.ice.passers:
+        return ["no answer yet"]
+    passer = media.ice.passers[found[0].component - 1]
+    return _pass_on(call, passer, passer.received(media.ice.side, at, datagram, now), now, resources)
+
+
+def deadlines(call: Call) -> Iterator[tuple[Media, float]]:
+    """Agents that wait for a time."""
+    for leg in call.legs.values():
+        for media in leg.medias:
+            if media.ice is not None and media.ice.agent is not None and media.ice.agent.deadline is not None:
+                yield media, media.ice.agent.deadline
+
+
+def carry_out(media: Media, outputs: list[Output], now: float, resources: Resources) -> list[str]:
+    """Send what an agent wants sent, and take over what it found out."""
+    refused = []
+    for output in outputs:
+        match output:
+            case Send(path, datagram):
+                resources.send(path.port, path.remote, datagram)
+            case Validated(path):
+                _accept(media, path, now)
+            case Selected(path):
+                _select(media, path)
+            case Usable(path):
+                _use_for_now(media, path)
+            case Refused(reason):
+                refused.append(reason)
+    return refused
+
+
+def _pass_on(
+    call: Call, passer: Passer, outputs: list[passing.Output], now: float, resources: Resources
+) -> list[str]:
+    refused = []
+    for output in outputs:
+        match output:
+            case passing.Forward(_, path, datagram):
+                resources.send(path.port, path.remote, datagram)
+            case passing.Validated(side, path):
+                media = _end_of(call, passer, side)
+                if media is not None:
+                    _accept(media, path, now)
+                    _select(media, path)
+            case Refused(reason):
+                refused.append(reason)
+    return refused
+
+
+def _end_of(call: Call, passer: Passer, side: passing.Side) -> Media | None:
+    """The media that is this side of the passer."""
+    for leg in call.legs.values():
+        for media in leg.medias:
+            if media.ice is not None and passer in media.ice.passers and media.ice.side is side:
+                return media
+    return None
+
+
+def _addressees(call: Call, port: int) -> list[Media]:
+    """The medias with ICE at this port, those whose peer is known first."""
+    found = [
+        media
+        for leg in call.legs.values()
+        for media in leg.medias
+        if media.ice is not None and _find(media, port) is not None
+    ]
+    return sorted(found, key=lambda media: media.ice is None or media.ice.remote is None)
+
+
+def _find(media: Media, port: int) -> tuple[Stream, int] | None:
+    for stream in media.streams:
+        for number, path in enumerate(stream.paths):
+            if path.port.handle == port:
+                return stream, number
+    return None
+
+
+def _accept(media: Media, at: IcePath, now: float) -> None:
+    """Receive media from this source; the oldest of too many goes."""
+    found = _find(media, at.port)
+    if media.ice is None or found is None:
+        return
+    media.ice.last_check = now
+    path = found[0].paths[found[1]]
+    if at.remote not in path.sources:
+        path.sources = (*path.sources, at.remote)[-MAX_SOURCES:]
+
+
+def _select(media: Media, at: IcePath) -> None:
+    """Send media there."""
+    found = _find(media, at.port)
+    if found is not None:
+        found[0].selected, found[0].chosen = found[1], at.remote
+
+
+def _use_for_now(media: Media, at: IcePath) -> None:
+    """Send media there until a path is selected."""
+    found = _find(media, at.port)
+    if found is not None and found[0].chosen is None:
+        _select(media, at)

@@ -1,0 +1,76 @@
+"""The ng commands: a request in, a reply out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relay.calls.registry import Described, Registry, Times
+from relay.calls.report import Readings, Reply, call_report
+from relay.ng.errors import BAD_LIMIT, NOT_DELETED, UNKNOWN_COMMAND, NgError
+from relay.ng.request import Request
+from sdp.rewrite import Change
+
+LIST_LIMIT = 32
+"""Calls that ``list`` names where the proxy sets no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A reply, and what the log should know."""
+
+    reply: Reply
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def execute(request: Request, registry: Registry, times: Times, readings: Readings) -> Outcome:
+    """Carry out one command. Raises ``NgError`` with the exact ``error-reason``."""
+    match request.command:
+        case "ping":
+            return Outcome({"result": "pong"})
+        case "offer" if "fragment" in request.flags:
+            return _fragment(request)
+        case "offer":
+            return _described(registry.offer(request, times))
+        case "answer":
+            return _described(registry.answer(request, times))
+        case "delete":
+            return _delete(request, registry, times, readings)
+        case "query":
+            return _query(request, registry, readings)
+        case "list":
+            return _list(request, registry)
+    raise NgError(UNKNOWN_COMMAND)
+
+
+def _described(described: Described) -> Outcome:
+    return Outcome({"sdp": described.sdp, "result": "ok"}, described.changes, described.notes)
+
+
+def _fragment(request: Request) -> Outcome:
+    """Candidates that come later: ours are known at once, and checks show the peer's."""
+    return Outcome({"result": "ok"}, notes=("fragment: candidates are learnt from checks",))
+
+
+def _delete(request: Request, registry: Registry, times: Times, readings: Readings) -> Outcome:
+    found = registry.find_for_delete(request)
+    if found is None:
+        if "fatal" in request.flags:
+            raise NgError(NOT_DELETED)
+        return Outcome({"warning": NOT_DELETED, "result": "ok"})
+    report = {} if "fast" in request.flags else call_report(found, readings)
+    registry.delete(request, times)
+    return Outcome({**report, "result": "ok"})
+
+
+def _query(request: Request, registry: Registry, readings: Readings) -> Outcome:
+    call = registry.find(request.call_id)
+    only = call.leg_of(request.to_tag) or call.leg_of(request.from_tag)
+    return Outcome({**call_report(call, readings, only), "result": "ok"})
+
+
+def _list(request: Request, registry: Registry) -> Outcome:
+    limit = LIST_LIMIT if request.limit is None else request.limit
+    if limit < 0:
+        raise NgError(BAD_LIMIT)
+    return Outcome({"calls": list(registry.calls)[:limit], "result": "ok"})

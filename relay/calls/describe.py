@@ -1,0 +1,127 @@
+"""Taking in what a party says of itself in one ``m=`` section."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+
+import sdp
+from relay.calls.state import Leg, Media
+from relay.forward.rule import Address
+from relay.ng.errors import INCOMPLETE_SDP, NgError
+from relay.ng.request import Request
+from sdp import media as views
+
+
+class Handling(enum.Enum):
+    """What we do with an ``m=`` section."""
+
+    RTP = "rtp"
+    OPAQUE = "opaque"
+    """Datagrams that are not RTP: forwarded as they are."""
+    UNTOUCHED = "untouched"
+    """Rejected, or not over UDP: the section passes as it is."""
+
+
+STATIC_CODECS = {
+    0: "PCMU/8000",
+    3: "GSM/8000",
+    4: "G723/8000",
+    8: "PCMA/8000",
+    9: "G722/8000",
+    13: "CN/8000",
+    15: "G728/8000",
+    18: "G729/8000",
+    26: "JPEG/90000",
+    31: "H261/90000",
+    34: "H263/90000",
+}
+"""Payload types that need no rtpmap (RFC 3551, section 6)."""
+
+
+def handling(section: sdp.Media) -> Handling:
+    """Decided by port and protocol alone."""
+    if section.port == 0:
+        return Handling.UNTOUCHED
+    if views.is_rtp(section.protocol):
+        return Handling.RTP
+    return Handling.OPAQUE if views.is_udp(section.protocol) else Handling.UNTOUCHED
+
+
+def listen(leg: Leg, media: Media, session: sdp.Session, section: sdp.Media, request: Request) -> None:
+    """Note what the peer of ``leg`` says of ``media``, all but its addresses and ICE."""
+    media.kind = section.kind
+    media.protocol = section.protocol
+    media.opaque = handling(section) is Handling.OPAQUE
+    media.codec = first_codec(section)
+    media.direction = views.direction(session, section) or "sendrecv"
+    media.asymmetric = "asymmetric" in request.flags
+    media.retiring = []
+    leg.hint = request.received_from or leg.hint
+
+
+def first_codec(section: sdp.Media) -> str:
+    """``NAME/RATE`` of the first payload type, empty where nobody says."""
+    if not section.formats or not section.formats[0].isdigit():
+        return ""
+    first = section.formats[0]
+    for value in section.attributes("rtpmap"):
+        number, _, codec = value.partition(" ")
+        if number == first:
+            return codec.strip()
+    return STATIC_CODECS.get(int(first), "")
+
+
+class Announced:
+    """Where a peer says it receives one media.
+
+    ``rtp`` and ``rtcp`` are None on hold by zero address and where the address
+    is not an address; ``unresolved`` tells the second case.
+    """
+
+    __slots__ = ("family", "held", "rtcp", "rtp", "unresolved")
+
+    def __init__(self, session: sdp.Session, section: sdp.Media, request: Request, with_mux: bool) -> None:
+        connection = views.connection(session, section)
+        if connection is None:
+            raise NgError(INCOMPLETE_SDP)
+        self.family = connection.family
+        ip = connection.address
+        if "sip-source-address" in request.flags and request.received_from:
+            ip = request.received_from
+        self.rtp = _usable(ip, section.port)
+        self.held = is_zero(ip)
+        self.unresolved = self.rtp is None and not self.held and not _is_numeric(ip)
+        self.rtcp = self.rtp if with_mux else self._rtcp(section, ip)
+
+    @staticmethod
+    def _rtcp(section: sdp.Media, ip: str) -> Address | None:
+        """``a=rtcp`` (RFC 3605), else the next port."""
+        said = views.rtcp(section)
+        if said is None:
+            return _usable(ip, section.port + 1)
+        port, connection = said
+        return _usable(connection.address if connection else ip, port)
+
+
+def is_zero(ip: str) -> bool:
+    """The address that means hold (RFC 2543 style, RFC 3264 section 8.4)."""
+    return ip in ("0.0.0.0", "::")
+
+
+def _is_numeric(ip: str) -> bool:
+    try:
+        ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return True
+
+
+def _usable(ip: str, port: int) -> Address | None:
+    """An address that one can send to: not zero, not a group of hosts."""
+    if not 0 < port < 65536 or not _is_numeric(ip):
+        return None
+    address = ipaddress.ip_address(ip)
+    if address.is_unspecified or address.is_multicast or ip == "255.255.255.255":
+        return None
+    return str(address), port

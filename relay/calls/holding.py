@@ -1,0 +1,60 @@
+"""What a call holds of the machine: its open ports and its rules.
+
+After every change of a call ``sync`` compares what is held with what the call's
+state needs: new rules are installed, and what nothing names any more is given
+back. So no path through an offer, however it fails, can leak a port.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from relay.calls.resources import LocalAddress, LocalPort, Resources
+from relay.calls.rules import rules
+from relay.calls.state import Call
+from relay.forward.rule import Change, Drop, Rule, difference
+
+
+@dataclass(slots=True)
+class Holding:
+    """Ports and rule ids of one call."""
+
+    resources: Resources
+    worker: int
+    tos: int = 0
+    ports: dict[int, LocalPort] = field(default_factory=dict)
+    rule_ids: set[int] = field(default_factory=set)
+    installed: dict[int, Rule] = field(default_factory=dict)
+
+    def open(self, at: LocalAddress, count: int) -> list[LocalPort]:
+        """One port, or a pair. Raises ``OutOfPorts``."""
+        opened = self.resources.open(at, count, self.tos, self.worker)
+        self.ports.update((port.handle, port) for port in opened)
+        return opened
+
+    def allocate_rule(self) -> int:
+        """A free rule id. Raises ``OutOfPorts``."""
+        rule = self.resources.allocate_rule()
+        self.rule_ids.add(rule)
+        return rule
+
+    def mark(self, tos: int) -> None:
+        """Use this DSCP byte from now on, for open ports as well."""
+        if tos == self.tos:
+            return
+        self.tos = tos
+        for port in self.ports.values():
+            self.resources.retag(port, tos)
+
+    def sync(self, call: Call | None) -> None:
+        """Make ports and rules what ``call`` needs; None gives everything back."""
+        wanted = rules(call) if call is not None else {}
+        changes: list[Change] = difference(self.installed, wanted)
+        changes.extend(Drop(id) for id in self.rule_ids - self.installed.keys() - wanted.keys())
+        if changes:
+            self.resources.apply(changes)
+        self.installed = wanted
+        self.rule_ids = set(wanted)
+        used = {rule.port for rule in wanted.values()}
+        for handle in self.ports.keys() - used:
+            self.resources.close(self.ports.pop(handle))

@@ -1,0 +1,33 @@
+"""Logical interfaces: names for groups of local addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.calls.resources import LocalAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Interfaces:
+    """The addresses of the configuration, in its order; the first name is the default."""
+
+    addresses: tuple[LocalAddress, ...]
+
+    @property
+    def default(self) -> str:
+        """The name used where a proxy names none."""
+        return self.addresses[0].name
+
+    def known(self, name: str) -> bool:
+        """Some address bears this name."""
+        return any(at.name == name for at in self.addresses)
+
+    def choose(self, name: str, family: str, every: bool) -> Sequence[LocalAddress]:
+        """Addresses of an interface, the wanted family first.
+
+        Only the best one unless ``every`` (ICE offers them all). Where the
+        interface has no address of that family, the other family serves.
+        """
+        own = sorted((at for at in self.addresses if at.name == name), key=lambda at: at.family != family)
+        return own if every else own[:1]

@@ -1,0 +1,172 @@
+"""ICE of one leg, as far as offers and answers decide it.
+
+Each leg is on its own: what the ng option ``ICE`` of an offer says, holds for
+the leg that is offered to; whether the offerer's leg has ICE, the offerer has
+said. ``optional`` and ``force-relay`` let the peers check each other through
+us, which takes both legs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from relay.calls.resources import Resources
+from relay.calls.state import Leg, Media, MediaIce, Mode, Stream
+from relay.ice.agent import Agent, Output
+from relay.ice.agent import Path as CheckPath
+from relay.ice.credentials import Credentials
+from relay.ice.passing import Passer, Side
+from sdp.candidate import Candidate, foundation
+from sdp.ice import IceDescription, own_priority
+from sdp.rewrite import IceOut, Keep
+
+MAX_CHECKED = 16
+"""Candidates of a lite peer that are checked: it has a public address or two."""
+
+END_TO_END = frozenset({"optional", "force-relay"})
+
+
+def mode_offered(option: str | None, receiver: Leg, media: Media, offerer_has_ice: bool) -> Mode:
+    """ICE towards the leg that is offered to (``docs/ng.md``, table of ICE modes).
+
+    Without an option a first offer passes on what the offerer has; later ones
+    keep what was agreed.
+    """
+    if option == "remove":
+        return Mode.OFF
+    if option in END_TO_END:
+        return Mode.PASSED if offerer_has_ice else Mode.TERMINATED
+    if option in (None, "default"):
+        if receiver.answered:
+            return media.ice.mode if media.ice else Mode.OFF
+        return Mode.TERMINATED if offerer_has_ice else Mode.OFF
+    return Mode.TERMINATED
+
+
+def settle(
+    media: Media, leg: Leg, mode: Mode, controlling: bool, resources: Resources, fresh: bool = False
+) -> MediaIce | None:
+    """Give ``media`` the ICE state that ``mode`` needs, keeping what it has.
+
+    ``fresh``: the peer restarted ICE, so credentials and checks begin anew
+    (RFC 8445, section 9); ports stay.
+    """
+    if mode is Mode.OFF:
+        _forget(media)
+    elif media.ice is None or media.ice.mode is not mode or fresh:
+        _forget(media)
+        local = resources.credentials()
+        agent = None
+        if mode is Mode.TERMINATED:
+            agent = Agent(local, controlling=controlling, lite=leg.lite, tie_breaker=resources.tie_breaker())
+        media.ice = MediaIce(mode, local, agent=agent)
+    return media.ice
+
+
+def adopt(first: MediaIce, media: Media, leg: Leg, resources: Resources) -> None:
+    """ICE for a leg whose peer was told what another leg's peer was told: credentials are the same."""
+    agent = None
+    if first.mode is Mode.TERMINATED:
+        agent = Agent(first.local, controlling=True, lite=leg.lite, tie_breaker=resources.tie_breaker())
+    media.ice = MediaIce(first.mode, first.local, agent=agent)
+
+
+def _forget(media: Media) -> None:
+    media.ice = None
+    for stream in media.streams:
+        stream.chosen = None
+        stream.selected = 0
+        for path in stream.paths:
+            path.sources = ()
+
+
+def restarted(media: Media, said: IceDescription) -> bool:
+    """The peer has new credentials where it had others (RFC 8839, section 4.4.1.1.1)."""
+    if media.ice is None or media.ice.remote is None or not said.offered:
+        return False
+    return (media.ice.remote.ufrag, media.ice.remote.pwd) != (said.ufrag, said.pwd)
+
+
+def heard(media: Media, said: IceDescription, now: float) -> list[Output]:
+    """The peer's credentials: checks that waited for them can go out. Returns what to send."""
+    if media.ice is None or said.ufrag is None or said.pwd is None:
+        return []
+    media.ice.remote = Credentials(said.ufrag, said.pwd)
+    if media.ice.agent is None:
+        return []
+    outputs = media.ice.agent.set_remote(media.ice.remote, now, said.lite)
+    if said.lite:
+        outputs += _check_all(media, media.ice.agent, said, now)
+    return outputs
+
+
+def _check_all(media: Media, agent: Agent, said: IceDescription, now: float) -> list[Output]:
+    """Ordinary checks, which only a lite peer needs: it never checks us (RFC 8445, section 6.1.1)."""
+    outputs: list[Output] = []
+    for candidate in said.candidates[:MAX_CHECKED]:
+        if candidate.transport.lower() != "udp" or not candidate.port:
+            continue
+        for stream in media.streams:
+            for path in stream.paths:
+                if stream.component == candidate.component and path.port.at.speaks(candidate.address):
+                    at = CheckPath(path.port.handle, (candidate.address, candidate.port))
+                    outputs += agent.check(at, now)
+    return outputs
+
+
+def pass_between(offerer: Media, answerer: Media) -> None:
+    """Let the peers of two medias check each other through us."""
+    one, other = offerer.ice, answerer.ice
+    if one is None or other is None:
+        return
+    if not one.passers or one.passers is not other.passers:
+        one.passers = other.passers = (Passer(), Passer())
+    for side, ice in ((Side.OFFERER, one), (Side.ANSWERER, other)):
+        ice.side = side
+        for passer in ice.passers:
+            passer.set_credentials(side, ice.remote)
+
+
+def describe(
+    media: Media, said: IceDescription, option: str | None, with_rtcp: bool, trickle: bool
+) -> IceOut | None:
+    """The ICE attributes that the receiver gets for ``media``, which is its leg's.
+
+    ``said`` is what the other party described; in end-to-end mode it stays.
+    """
+    if media.ice is None:
+        return None
+    streams = media.streams if with_rtcp else media.streams[:1]
+    if media.ice.mode is Mode.PASSED:
+        relay_only = option == "force-relay"
+        kept = [c for c in said.candidates if not (relay_only and c.type == "relay")]
+        keep = Keep.NOT_RELAY if relay_only else Keep.ALL
+        return IceOut(None, None, _own(kept, streams, "relay" if relay_only else "host"), keep)
+    local = media.ice.local
+    kind = "relay" if option == "force-relay" else "host"
+    return IceOut(local.ufrag, local.pwd, _own((), streams, kind), Keep.NONE, trickle)
+
+
+def _own(kept: Sequence[Candidate], streams: Sequence[Stream], kind: str) -> tuple[Candidate, ...]:
+    """Our candidates, best address first, below all that the peers have of their own."""
+    return tuple(
+        _candidate(stream, place, kind, own_priority(kept, stream.component, kind, place))
+        for place in range(len(streams[0].paths))
+        for stream in streams
+    )
+
+
+def _candidate(stream: Stream, place: int, kind: str, with_priority: int) -> Candidate:
+    port = stream.paths[place].port
+    address = port.at.advertised
+    extensions = ("raddr", address, "rport", str(port.number)) if kind == "relay" else ()
+    return Candidate(
+        foundation=foundation(kind, address, "udp"),
+        component=stream.component,
+        transport="UDP",
+        priority=with_priority,
+        address=address,
+        port=port.number,
+        type=kind,
+        extensions=extensions,
+    )

@@ -1,0 +1,352 @@
+"""Offer and answer: one party's description in, the other's out (RFC 3264).
+
+The *sender* is the leg whose peer wrote the description, the *receiver* the leg
+whose peer gets it rewritten. An option of an offer acts on the receiver's leg;
+an option of an answer acts on the receiver's leg as well, which is then the
+offerer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import sdp
+from relay.calls import leg_ice, mux
+from relay.calls.describe import Announced, Handling, handling, is_zero, listen
+from relay.calls.holding import Holding
+from relay.calls.interfaces import Interfaces
+from relay.calls.resources import LocalAddress, Resources
+from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, link
+from relay.ice.agent import Output
+from relay.ng.request import Request
+from sdp.ice import IceDescription
+from sdp.ice import read as read_ice
+from sdp.media import Connection, origin, rtcp_mux
+from sdp.rewrite import Change, MediaOut, SessionOut, loop_id, rewrite
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One description on its way from ``sender`` to ``receiver``."""
+
+    call: Call
+    request: Request
+    session: sdp.Session
+    sender: Leg
+    receiver: Leg
+    holding: Holding
+    interfaces: Interfaces
+    resources: Resources
+    instance: str
+    """Our name in ``a=rtpengine`` (``loop-protect``)."""
+    now: float
+    notes: list[str] = field(default_factory=list)
+    """For the log: what was ignored and why."""
+    checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
+    """What the ICE agents want done once the new rules are in place."""
+    changes: tuple[Change, ...] = ()
+    """What was changed in the description and why."""
+
+    def offer(self) -> str:
+        """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
+        if self.instance in loop_id(self.session) and "loop-protect" in self.request.flags:
+            return str(self.session)
+        self._choose_interfaces()
+        link(self.sender, self.receiver)
+        return self._write([self._offer_media(i, section) for i, section in enumerate(self.session.medias)])
+
+    def answer(self) -> str:
+        """The answer for the receiver. Raises as ``offer``."""
+        self._adopt_shared_ports()
+        link(self.sender, self.receiver)
+        self.sender.answered = True
+        return self._write([self._answer_media(i, section) for i, section in enumerate(self.session.medias)])
+
+    # The offer.
+
+    def _choose_interfaces(self) -> None:
+        names = self.request.direction
+        for leg, name in zip((self.sender, self.receiver), (*names, "", "")[:2], strict=True):
+            if name and not self.interfaces.known(name):
+                self.notes.append(f"unknown interface {name!r}, {self.interfaces.default!r} used instead")
+            elif name:
+                leg.interface = name
+            leg.interface = leg.interface or self.interfaces.default
+        lite = self.request.ice_lite
+        if lite is not None:
+            self.receiver.lite = lite in ("forward", "both")
+            self.sender.lite = lite in ("backward", "both")
+        self.receiver.ice_option = self.request.ice or self.receiver.ice_option
+        self.sender.label = self.request.label or self.sender.label
+
+    def _offer_media(self, index: int, section: sdp.Media) -> MediaOut | None:
+        ours, theirs = _media(self.sender, index, section), _media(self.receiver, index, section)
+        if handling(section) is Handling.UNTOUCHED:
+            _abandon(ours)
+            _abandon(theirs)
+            return None
+        listen(self.sender, ours, self.session, section, self.request)
+        theirs.kind, theirs.protocol, theirs.opaque = ours.kind, ours.protocol, ours.opaque
+        ours.mux_offered = rtcp_mux(section)
+        ours.mux = ours.mux and ours.mux_offered
+        announced = Announced(self.session, section, self.request, ours.mux)
+        said = read_ice(self.session, section)
+        words = self.request.rtcp_mux
+        theirs.mux_words = words
+
+        mode = leg_ice.mode_offered(self.request.ice, self.receiver, theirs, said.offered)
+        own_mode = Mode.OFF if not said.offered else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
+        restart = leg_ice.restarted(ours, said)
+        leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
+        self.sender.family = announced.family
+        self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
+        moved = self._announce(ours, announced)
+        self._check(ours, leg_ice.heard(ours, said, self.now))
+
+        require = mux.require(words, theirs.mux)
+        theirs.mux_advertised = not theirs.opaque and mux.advertise(ours.mux_offered, words, theirs.mux)
+        self.receiver.family = self.request.address_family or self._family_of(self.receiver, announced.family)
+        leg_ice.settle(theirs, self.receiver, mode, True, self.resources)
+        single = theirs.mux_advertised and require
+        self._ensure_ports(self.receiver, theirs, 1 if single else 2, self._keeps_ports(ours, theirs, moved))
+        if mode is Mode.PASSED:
+            leg_ice.pass_between(ours, theirs)
+        told = Terms(single, theirs.mux_advertised, None, self.receiver.ice_option)
+        return self._describe(theirs, ours, said, announced, told)
+
+    def _family_of(self, leg: Leg, wanted: str) -> str:
+        """The family a leg speaks stays; a new leg takes the offerer's."""
+        return leg.family if any(media.streams for media in leg.medias) else wanted
+
+    def _keeps_ports(self, ours: Media, theirs: Media, moved: bool) -> bool:
+        """Whether the other side goes on with its ports though this side may have moved.
+
+        As rtpengine: a moved offerer gets the answerer new ports, unless a leg
+        has ICE, or the answerer does not receive.
+        """
+        flags = self.request.flags
+        if not moved or "port-latching" in flags:
+            return True
+        if "no-port-latching" in flags:
+            return False
+        with_ice = ours.ice is not None or theirs.ice is not None
+        return with_ice or theirs.direction in ("sendonly", "inactive")
+
+    # The answer.
+
+    def _adopt_shared_ports(self) -> None:
+        """A leg whose peer was told another leg's ports starts with those."""
+        first = self.call.legs.get(self.sender.shares) if self.sender.shares is not None else None
+        if first is None or self.sender.medias:
+            return
+        for media in first.medias:
+            copy = _media(self.sender, media.index, None)
+            copy.kind, copy.protocol, copy.opaque = media.kind, media.protocol, media.opaque
+            copy.mux_words, copy.mux_advertised = media.mux_words, media.mux_advertised
+            copy.streams = [
+                Stream(
+                    stream.component, [Path(path.port, self.holding.allocate_rule()) for path in stream.paths]
+                )
+                for stream in media.streams
+            ]
+            if media.ice is not None:
+                leg_ice.adopt(media.ice, copy, self.sender, self.resources)
+
+    def _answer_media(self, index: int, section: sdp.Media) -> MediaOut | None:
+        ours, theirs = _media(self.sender, index, section), _media(self.receiver, index, section)
+        if handling(section) is Handling.UNTOUCHED:
+            _abandon(ours)
+            if len(self.receiver.links) == 1:
+                _abandon(theirs)
+            return None
+        listen(self.sender, ours, self.session, section, self.request)
+        accepted = rtcp_mux(section)
+        said = read_ice(self.session, section)
+        ours.mux = accepted and ours.mux_advertised
+        theirs.mux = not ours.opaque and mux.agree(theirs.mux_offered, ours.mux_words, accepted)
+        announced = Announced(self.session, section, self.request, ours.mux)
+        self._answer_ice(ours, theirs, said)
+        self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
+        self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
+        self._announce(ours, announced)
+        self._check(ours, leg_ice.heard(ours, said, self.now))
+        if _is_passed(ours):
+            leg_ice.pass_between(theirs, ours)
+        told = Terms(theirs.mux, theirs.mux, theirs.protocol, self.request.ice or self.sender.ice_option)
+        return self._describe(theirs, ours, said, announced, told)
+
+    def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
+        if ours.ice is not None and not said.offered:
+            ended = ours.ice.mode is Mode.PASSED
+            leg_ice.settle(ours, self.sender, Mode.OFF, True, self.resources)
+            if ended:
+                leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
+        elif ours.ice is not None and leg_ice.restarted(ours, said):
+            leg_ice.settle(ours, self.sender, ours.ice.mode, True, self.resources, fresh=True)
+        if self.request.ice == "remove":
+            leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
+
+    # Both.
+
+    def _check(self, media: Media, outputs: list[Output]) -> None:
+        if outputs:
+            self.checks.append((media, outputs))
+
+    def _announce(self, media: Media, announced: Announced) -> bool:
+        """Take over where the peer receives. True if it received elsewhere before."""
+        moved = False
+        for stream, remote in zip(media.streams, (announced.rtp, announced.rtcp), strict=False):
+            stream.held = announced.held
+            if announced.held:
+                continue
+            if stream.remote != remote or stream.unresolved != announced.unresolved:
+                stream.generation += 1
+                moved = moved or (media.described and stream.component == 1)
+            stream.remote, stream.unresolved = remote, announced.unresolved
+        media.described = media.described or not announced.held
+        return moved
+
+    def _ensure_ports(self, leg: Leg, media: Media, components: int, keep: bool = True) -> None:
+        """Local ports for ``media``: those it has if they fit, and ``keep`` allows."""
+        if media.opaque:
+            components = 1
+        choice = self.interfaces.choose(
+            leg.interface or self.interfaces.default, leg.family, media.ice is not None
+        )
+        if keep and media.streams and _fits(media, components, choice):
+            del media.streams[components:]
+            return
+        if media.streams:
+            media.retiring.extend(media.streams)
+        media.streams = self._open(media, components, choice)
+
+    def _open(self, media: Media, components: int, choice: Sequence[LocalAddress]) -> list[Stream]:
+        opened = [self.holding.open(at, components) for at in choice]
+        streams = []
+        for number in range(components):
+            paths = [Path(ports[number], self.holding.allocate_rule()) for ports in opened]
+            streams.append(Stream(number + 1, paths))
+        for new, old in zip(streams, media.streams, strict=False):
+            new.remote, new.unresolved, new.held = old.remote, old.unresolved, old.held
+            new.generation = old.generation
+        return streams
+
+    def _describe(
+        self, theirs: Media, ours: Media, said: IceDescription, announced: Announced, told: Terms
+    ) -> MediaOut:
+        """What the receiver is told of this media."""
+        flags = self.request.flags
+        port = theirs.streams[0].paths[0].port
+        rtcp = port if told.single_port or len(theirs.streams) == 1 else theirs.streams[1].paths[0].port
+        held = announced.held and theirs.ice is None and "zero-address" not in self.request.replace
+        connection = (
+            Connection(announced.family, ZERO[announced.family]) if held else self._connection(port.at)
+        )
+        direction = "sendonly" if held and ours.direction == "sendrecv" else ours.direction
+        return MediaOut(
+            port=port.number,
+            connection=connection,
+            rtcp=None if theirs.opaque or "no-rtcp-attribute" in flags else rtcp.number,
+            rtcp_connection=connection if "full-rtcp-attribute" in flags else None,
+            rtcp_mux=told.mux,
+            direction=None if theirs.opaque or "original-sendrecv" in flags else direction,
+            protocol=told.protocol,
+            mid=str(theirs.index + 1) if "generate-mid" in flags else None,
+            ice=leg_ice.describe(theirs, said, told.ice_option, not told.single_port, "trickle-ice" in flags),
+        )
+
+    def _connection(self, at: LocalAddress) -> Connection:
+        """The address that the receiver is told to send to."""
+        if self.request.media_address:
+            family = "IP6" if ":" in self.request.media_address else "IP4"
+            return Connection(family, self.request.media_address)
+        return Connection(at.family, at.advertised)
+
+    def _write(self, medias: list[MediaOut | None]) -> str:
+        told, words = self.receiver.told, self.request.replace
+        ours = next((media for media in medias if media is not None), None)
+        written = origin(self.session)
+        if told.session_name is None:
+            told.session_name = self.session.value("s")
+        if written is not None and told.username is None:
+            told.username = written.username
+        passed = any(_is_passed(media) for media in self.receiver.medias)
+        out = SessionOut(
+            origin=self._origin(ours) if "origin" in words else None,
+            username=told.username if "username" in words else None,
+            session_name=told.session_name if "session-name" in words else None,
+            loop=self.instance if "loop-protect" in self.request.flags else None,
+            ice_lite=self.session.attribute("ice-lite") is not None if passed else self.receiver.lite,
+            keep_bundle=passed,
+        )
+        if "sdp-version" in words and written is not None:
+            out = replace(out, version=self._version(out, medias, _number(written.version)))
+        result = rewrite(self.session, out, medias)
+        self.changes = result.changes
+        return result.text
+
+    def _origin(self, ours: MediaOut | None) -> Connection | None:
+        """Our address in ``o=``, also where every media is rejected or on hold."""
+        if ours is not None and not is_zero(ours.connection.address):
+            return ours.connection
+        name = self.receiver.interface or self.interfaces.default
+        return self._connection(self.interfaces.choose(name, self.receiver.family, every=False)[0])
+
+    def _version(self, out: SessionOut, medias: list[MediaOut | None], first: int) -> int:
+        """Our own count towards this leg: raised by one when anything differs from the last time."""
+        told = self.receiver.told
+        if told.version is None:
+            told.version = first
+        text = rewrite(self.session, replace(out, version=0), medias).text
+        if told.text and told.text != text:
+            told.version += 1
+        told.text = text
+        return told.version
+
+
+ZERO = {"IP4": "0.0.0.0", "IP6": "::"}
+"""Nobody's address: media is on hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an offer and an answer tell the receiver differently."""
+
+    single_port: bool
+    """RTCP has no port of its own."""
+    mux: bool
+    protocol: str | None
+    ice_option: str | None
+
+
+def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
+    """The leg's media of this index; missing ones are added."""
+    while len(leg.medias) <= index:
+        leg.medias.append(Media(len(leg.medias), "", ""))
+    media = leg.medias[index]
+    if section is not None and not media.kind:
+        media.kind, media.protocol = section.kind, section.protocol
+    return media
+
+
+def _abandon(media: Media) -> None:
+    """Rejected, or not ours: no ports, no ICE."""
+    media.streams, media.retiring = [], []
+    media.ice, media.described = None, False
+
+
+def _number(text: str) -> int:
+    """A session version; what is no number (RFC 8866 wants one) counts as none yet."""
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _is_passed(media: Media) -> bool:
+    return media.ice is not None and media.ice.mode is Mode.PASSED
+
+
+def _fits(media: Media, components: int, choice: Sequence[LocalAddress]) -> bool:
+    """The ports that a media has serve for ``components`` at these addresses."""
+    if len(media.streams) < components:
+        return False
+    return [path.port.at for path in media.streams[0].paths] == list(choice)

@@ -1,0 +1,287 @@
+"""All calls: the commands change them, packets and time end them.
+
+Every entry point leaves the plane in step with the calls: ``Holding.sync`` runs
+before a reply goes out, also when a command fails.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from relay.calls import checks, deletion
+from relay.calls.describe import handling
+from relay.calls.holding import Holding
+from relay.calls.interfaces import Interfaces
+from relay.calls.negotiate import Exchange
+from relay.calls.parties import find_parties
+from relay.calls.resources import OutOfPorts, Resources
+from relay.calls.state import Call, Leg
+from relay.calls.timers import Timers, expired
+from relay.forward.rule import Address
+from relay.ng.errors import (
+    BAD_SDP,
+    NO_CALL_ID,
+    NO_FROM_TAG,
+    NO_PORTS,
+    NO_SDP,
+    NO_TO_TAG,
+    REWRITE_FAILED,
+    UNKNOWN_CALL,
+    NgError,
+)
+from relay.ng.request import Request
+from sdp.rewrite import Change
+from sdp.session import SdpError, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A description for the other party, and what the log should know of it."""
+
+    sdp: str
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """One moment on both clocks: monotonic seconds, and unix seconds."""
+
+    now: float
+    unix: float
+
+
+@dataclass(slots=True)
+class Registry:
+    """The calls of this process."""
+
+    resources: Resources
+    interfaces: Interfaces
+    timers: Timers
+    instance: str
+    """Our name in ``a=rtpengine``."""
+    default_tos: int = 0
+    workers: int = 1
+    calls: dict[str, Call] = field(default_factory=dict)
+    created: int = 0
+    closed: Counter[str] = field(default_factory=Counter)
+    """Ended calls by reason."""
+    refused_stun: Counter[str] = field(default_factory=Counter)
+    _holdings: dict[str, Holding] = field(default_factory=dict)
+    _by_port: dict[int, str] = field(default_factory=dict)
+    _checking: set[str] = field(default_factory=set)
+    _next_worker: Iterator[int] = field(default_factory=itertools.count)
+
+    def offer(self, request: Request, times: Times) -> Described:
+        """The offer for the other party. Raises ``NgError``; then nothing has changed."""
+        session = _session(request)
+        if request.call_id is None:
+            raise NgError(NO_CALL_ID)
+        if request.from_tag is None:
+            raise NgError(NO_FROM_TAG)
+        call = self.calls.get(request.call_id) or self._create(request.call_id, times)
+        parties = (request.from_tag, request.to_tag)
+        return self._exchange(call, request, session, parties, Exchange.offer, times)
+
+    def answer(self, request: Request, times: Times) -> Described:
+        """The answer for the offerer. Raises ``NgError``; then nothing has changed."""
+        session = _session(request)
+        if request.call_id is None:
+            raise NgError(NO_CALL_ID)
+        if request.from_tag is None:
+            raise NgError(NO_FROM_TAG)
+        if request.to_tag is None:
+            raise NgError(NO_TO_TAG)
+        call = self.calls.get(request.call_id)
+        if call is None:
+            raise NgError(UNKNOWN_CALL)
+        parties = (request.to_tag, request.from_tag)
+        return self._exchange(call, request, session, parties, Exchange.answer, times)
+
+    def find(self, call_id: str | None) -> Call:
+        """The call with this id. Raises ``NgError``."""
+        if call_id is None:
+            raise NgError(NO_CALL_ID)
+        call = self.calls.get(call_id)
+        if call is None:
+            raise NgError(UNKNOWN_CALL)
+        return call
+
+    def find_for_delete(self, request: Request) -> Call | None:
+        """The call of which a delete names something."""
+        if request.call_id is None:
+            raise NgError(NO_CALL_ID)
+        call = self.calls.get(request.call_id)
+        return call if call is not None and deletion.find(call, request) is not None else None
+
+    def delete(self, request: Request, times: Times) -> None:
+        """End what the request names, at once or after the delay."""
+        call = self.find_for_delete(request)
+        found = deletion.find(call, request) if call is not None else None
+        if call is None or found is None:
+            return
+        delay = self.timers.delete_delay if request.delete_delay is None else request.delete_delay
+        if delay > 0:
+            found.delete_at = times.now + delay
+        elif isinstance(found, Leg):
+            self._remove_leg(call, found)
+        else:
+            self._end(call, "deleted")
+
+    def end_all(self) -> None:
+        """The process stops."""
+        for call in list(self.calls.values()):
+            self._end(call, "shutdown")
+
+    def stun(self, port: int, source: Address, datagram: bytes, now: float) -> None:
+        """A STUN datagram arrived at one of our ports."""
+        call = self.calls.get(self._by_port.get(port, ""))
+        if call is None:
+            return
+        self.refused_stun.update(checks.received(call, port, source, datagram, now, self.resources))
+        self._holdings[call.call_id].sync(call)
+        self._checking.add(call.call_id)
+
+    def tick(self, now: float, last_packet: Callable[[int], float]) -> list[tuple[str, str]]:
+        """End what is over. Returns call-ids and reasons."""
+        ended = []
+        for call in list(self.calls.values()):
+            reason = expired(call, self.timers, now, last_packet)
+            if reason is not None:
+                self._end(call, reason)
+                ended.append((call.call_id, reason))
+                continue
+            for leg in list(call.legs.values()):
+                if leg.delete_at is not None and now >= leg.delete_at:
+                    self._remove_leg(call, leg)
+        return ended
+
+    def next_check(self) -> float | None:
+        """When an ICE agent wants ``check`` called."""
+        return min((at for call in self._with_checks() for _, at in checks.deadlines(call)), default=None)
+
+    def check(self, now: float) -> None:
+        """Let the ICE agents whose time has come repeat their checks."""
+        for call in self._with_checks():
+            due = [media for media, deadline in checks.deadlines(call) if deadline <= now]
+            for media in due:
+                assert media.ice is not None
+                assert media.ice.agent is not None
+                checks.carry_out(media, media.ice.agent.timeout(now), now, self.resources)
+            if due:
+                self._holdings[call.call_id].sync(call)
+
+    def _with_checks(self) -> list[Call]:
+        """Calls in which an agent may be waiting; those that are done are forgotten."""
+        found = [self.calls[id] for id in self._checking if id in self.calls]
+        waiting = [call for call in found if any(True for _ in checks.deadlines(call))]
+        self._checking = {call.call_id for call in waiting}
+        return waiting
+
+    # Inside.
+
+    def _create(self, call_id: str, times: Times) -> Call:
+        worker = next(self._next_worker) % self.workers
+        self._holdings[call_id] = Holding(self.resources, worker, self.default_tos)
+        self.created += 1
+        self.calls[call_id] = Call(call_id, times.unix, times.now, worker, times.now, times.unix)
+        return self.calls[call_id]
+
+    def _exchange(
+        self,
+        call: Call,
+        request: Request,
+        session: Session,
+        parties: tuple[str, str | None],
+        method: Callable[[Exchange], str],
+        times: Times,
+    ) -> Described:
+        holding = self._holdings[call.call_id]
+        before = call.snapshot() if call.legs else None
+        try:
+            if request.tos is not None or method is Exchange.offer:
+                holding.mark(_tos(request.tos, self.default_tos))
+            sender, receiver = find_parties(call, *parties, request.via_branch, times.now)
+            exchange = Exchange(
+                call, request, session, sender, receiver, holding, self.interfaces, self.resources,
+                self.instance, times.now,
+            )  # fmt: skip
+            text = method(exchange)
+        except Exception as error:
+            self._undo(call, before)
+            if isinstance(error, (NgError, SdpError, OutOfPorts)):
+                raise _as_ng_error(error) from error
+            raise
+        call.delete_at = sender.delete_at = receiver.delete_at = None
+        call.last_signal, call.last_signal_unix = times.now, times.unix
+        call.metadata = request.metadata or call.metadata
+        self._sync(call)
+        if exchange.checks:
+            self._checking.add(call.call_id)
+        for media, outputs in exchange.checks:
+            checks.carry_out(media, outputs, times.now, self.resources)
+        return Described(text, exchange.changes, tuple(exchange.notes))
+
+    def _sync(self, call: Call) -> None:
+        holding = self._holdings[call.call_id]
+        before = set(holding.ports)
+        holding.sync(call)
+        for handle in before - holding.ports.keys():
+            self._by_port.pop(handle, None)
+        self._by_port.update(dict.fromkeys(holding.ports, call.call_id))
+
+    def _undo(self, call: Call, before: Call | None) -> None:
+        """Go back to where the call was; one that did not exist goes."""
+        if before is None:
+            self.created -= 1
+            self._forget(call)
+        else:
+            self.calls[call.call_id] = before
+            self._sync(before)
+
+    def _remove_leg(self, call: Call, leg: Leg) -> None:
+        deletion.remove(call, leg)
+        if call.legs:
+            self._sync(call)
+        else:
+            self._end(call, "deleted")
+
+    def _end(self, call: Call, reason: str) -> None:
+        self.closed[reason] += 1
+        self._forget(call)
+
+    def _forget(self, call: Call) -> None:
+        self.calls.pop(call.call_id, None)
+        holding = self._holdings.pop(call.call_id)
+        for handle in holding.ports:
+            self._by_port.pop(handle, None)
+        holding.sync(None)
+
+
+def _session(request: Request) -> Session:
+    """The description of an offer or answer, as far as it can be refused unseen."""
+    if not request.sdp:
+        raise NgError(NO_SDP)
+    try:
+        session = Session.parse(request.sdp)
+        for section in session.medias:
+            handling(section)
+    except SdpError as error:
+        raise NgError(BAD_SDP) from error
+    if not session.medias:
+        raise NgError(REWRITE_FAILED)
+    return session
+
+
+def _as_ng_error(error: NgError | SdpError | OutOfPorts) -> NgError:
+    if isinstance(error, OutOfPorts):
+        return NgError(NO_PORTS) if error.exhausted else NgError(str(error))
+    return error if isinstance(error, NgError) else NgError(BAD_SDP)
+
+
+def _tos(asked: int | None, default: int) -> int:
+    """A negative one would leave packets as they came, which a relay cannot see: the default then."""
+    return asked if asked is not None and 0 <= asked < 256 else default

@@ -1,0 +1,155 @@
+"""What ``query`` and ``delete`` tell of a call, in the shape of the ng protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from relay.calls.state import Call, Leg, Media, Mode, Stream
+from relay.forward.rule import Address
+
+Reply = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one rule has seen so far. ``last_packet`` is monotonic seconds, 0.0 for never."""
+
+    rtp_packets: int = 0
+    rtp_bytes: int = 0
+    rtcp_packets: int = 0
+    rtcp_bytes: int = 0
+    errors: int = 0
+    last_packet: float = 0.0
+    ssrc: int | None = None
+    peer: Address | None = None
+    latched: bool = False
+    """The source has been confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Reads the plane for one report. ``unix`` turns monotonic seconds into unix time."""
+
+    of: Callable[[int], Traffic]
+    unix: Callable[[float], float]
+
+
+def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Reply:
+    """The reply to ``query``, without ``result``.
+
+    ``only`` restricts it to one leg and those that it hears.
+    """
+    legs = list(call.legs.values())
+    if only is not None:
+        legs = [leg for leg in legs if leg is only or leg.id in only.links]
+    totals = {name: {"packets": 0, "bytes": 0, "errors": 0} for name in ("RTP", "RTCP")}
+    tags: Reply = {}
+    for number, leg in enumerate(legs):
+        name = leg.tag if leg.tag is not None else f"<untagged {number}>"
+        tags[name] = _leg(call, leg, readings, totals)
+    whole, fraction = divmod(call.created, 1)
+    report: Reply = {
+        "created": int(whole),
+        "created_us": int(fraction * 1e6),
+        "last signal": int(call.last_signal_unix),
+        "SSRC": {},
+        "tags": tags,
+        "totals": totals,
+    }
+    if call.metadata:
+        report["metadata"] = call.metadata
+    return report
+
+
+def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply) -> Reply:
+    report: Reply = {"tag": leg.tag or ""}
+    if leg.via_branch:
+        report["via-branch"] = leg.via_branch
+    if leg.label:
+        report["label"] = leg.label
+    linked = [call.legs[id] for id in leg.links]
+    return report | {
+        "created": int(readings.unix(leg.created)),
+        "subscriptions": [_link(other) for other in linked if other.partner == leg.id],
+        "subscribers": [_link(other) for other in linked if other.id == leg.partner],
+        "medias": [_media(leg, media, readings, totals) for media in leg.medias],
+    }
+
+
+def _link(leg: Leg) -> Reply:
+    return {"tag": leg.tag or "", "type": "offer/answer"}
+
+
+def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
+    report: Reply = {"index": media.index + 1, "type": media.kind}
+    if media.protocol:
+        report["protocol"] = media.protocol
+    if media.codec:
+        report["codec"] = media.codec
+    streams = [_stream(leg, stream, readings, totals) for stream in media.streams]
+    return report | {"streams": streams, "flags": _media_flags(media)}
+
+
+def _media_flags(media: Media) -> list[str]:
+    flags = ["initialized"] if media.streams else []
+    if media.asymmetric:
+        flags.append("asymmetric")
+    if media.direction in ("sendrecv", "sendonly"):
+        flags.append("send")
+    if media.direction in ("sendrecv", "recvonly"):
+        flags.append("recv")
+    if media.mux:
+        flags.append("rtcp-mux")
+    if media.ice is not None:
+        flags.append("ICE")
+        if media.ice.mode is Mode.PASSED:
+            flags.append("passthrough")
+    return flags
+
+
+def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Reply:
+    port = stream.path.port
+    seen = [readings.of(path.rule) for path in stream.paths]
+    sent_from = readings.of(stream.path.rule)
+    stats = {
+        "packets": sum(one.rtp_packets + one.rtcp_packets for one in seen),
+        "bytes": sum(one.rtp_bytes + one.rtcp_bytes for one in seen),
+        "errors": sum(one.errors for one in seen),
+    }
+    _add_totals(totals, stream.component, seen)
+    flags = ["RTP" if stream.component == 1 else "RTCP"]
+    if stream.remote is not None:
+        flags.append("filled")
+    if sent_from.latched:
+        flags.append("confirmed")
+    report: Reply = {
+        "local port": port.number,
+        "local address": port.at.address,
+        "family": "IPv6" if port.at.family == "IP6" else "IPv4",
+        "endpoint": _endpoint(sent_from.peer or stream.remote),
+        "advertised endpoint": _endpoint(stream.remote),
+        "last packet": int(readings.unix(max(leg.created, *(one.last_packet for one in seen)))),
+        "flags": flags,
+    }
+    if sent_from.ssrc is not None:
+        report["SSRC"] = sent_from.ssrc
+    report["stats"] = stats
+    return report
+
+
+def _add_totals(totals: Reply, component: int, seen: list[Traffic]) -> None:
+    for one in seen:
+        totals["RTP"]["packets"] += one.rtp_packets
+        totals["RTP"]["bytes"] += one.rtp_bytes
+        totals["RTCP"]["packets"] += one.rtcp_packets
+        totals["RTCP"]["bytes"] += one.rtcp_bytes
+        totals["RTP" if component == 1 else "RTCP"]["errors"] += one.errors
+
+
+def _endpoint(address: Address | None) -> Reply:
+    """Empty when unknown."""
+    if address is None:
+        return {}
+    return {"family": "IPv6" if ":" in address[0] else "IPv4", "address": address[0], "port": address[1]}

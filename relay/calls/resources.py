@@ -1,0 +1,85 @@
+"""What calls need from below: ports, rules, randomness. The daemon gives the real thing, tests a fake."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.forward.rule import Address, Change
+from relay.ice.credentials import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAddress:
+    """One address of a logical interface.
+
+    ``address`` is bound, ``advertised`` is written into descriptions. Both are
+    numeric and of one family, ``IP4`` or ``IP6``.
+    """
+
+    name: str
+    address: str
+    advertised: str
+
+    @property
+    def family(self) -> str:
+        """As in the ``c=`` line (RFC 8866, section 5.7)."""
+        return "IP6" if ":" in self.address else "IP4"
+
+    def speaks(self, remote: str) -> bool:
+        """``remote`` is a numeric address of the same family."""
+        try:
+            return ipaddress.ip_address(remote).version == (6 if self.family == "IP6" else 4)
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPort:
+    """A bound UDP port that the plane reads."""
+
+    handle: int
+    at: LocalAddress
+    number: int
+
+
+class OutOfPorts(Exception):
+    """No port could be opened. The text says why.
+
+    ``exhausted``: all are in use, so another relay may have some. Otherwise
+    something is wrong with this machine or its configuration.
+    """
+
+    def __init__(self, why: str, exhausted: bool) -> None:
+        super().__init__(why)
+        self.exhausted = exhausted
+
+
+class Resources(Protocol):
+    """Everything that calls ask for."""
+
+    def open(self, at: LocalAddress, count: int, tos: int, worker: int) -> list[LocalPort]:
+        """One port, or an even one and the next. Raises ``OutOfPorts``, and then nothing is open."""
+
+    def close(self, port: LocalPort) -> None:
+        """Give a port back."""
+
+    def retag(self, port: LocalPort, tos: int) -> None:
+        """Set the DSCP byte of what leaves this port, 0..255."""
+
+    def allocate_rule(self) -> int:
+        """A free rule id. Raises ``OutOfPorts``."""
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Hand one batch of rules to the plane."""
+
+    def send(self, port: int, remote: Address, datagram: bytes) -> None:
+        """Send a STUN datagram from a local port."""
+
+    def credentials(self) -> Credentials:
+        """Fresh ICE credentials."""
+
+    def tie_breaker(self) -> int:
+        """64 random bits (RFC 8445, section 7.1.1)."""

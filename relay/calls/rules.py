@@ -1,0 +1,80 @@
+"""Rules are a function of call state, and of nothing else.
+
+    A's phone <--> A's leg, ports told to A  <==>  B's leg, ports told to B <--> B's phone
+
+What A sends to A's port leaves from B's port towards B's phone. Each leg is
+heard by its ``partner``: the leg it exchanged descriptions with last. So all
+branches of a forked call are heard by the caller, and the branch that answered
+last hears the caller.
+"""
+
+from __future__ import annotations
+
+from relay.calls.state import Call, Leg, Media, Mode, Path, Stream
+from relay.forward.rule import Learn, Rule
+
+
+def rules(call: Call) -> dict[int, Rule]:
+    """Everything the plane has to know of this call, by rule id."""
+    found: dict[int, Rule] = {}
+    for leg in call.legs.values():
+        partner = call.legs.get(leg.partner) if leg.partner is not None else None
+        for media in leg.medias:
+            heard_by = _media(partner, media.index)
+            for stream in (*media.streams, *media.retiring):
+                targets = _targets(heard_by, stream.component)
+                for path in stream.paths:
+                    found[path.rule] = _rule(leg, media, stream, path, targets)
+    return found
+
+
+Targets = tuple[tuple[int, ...], tuple[int, ...]]
+"""Rules that get RTP, and rules that get RTCP."""
+
+
+def _media(leg: Leg | None, index: int) -> Media | None:
+    if leg is None or index >= len(leg.medias):
+        return None
+    media = leg.medias[index]
+    return media if media.streams else None
+
+
+def _targets(media: Media | None, component: int) -> Targets:
+    """Where datagrams that arrived on ``component`` of the other side leave."""
+    if media is None:
+        return (), ()
+    rtp = media.streams[0]
+    rtcp = rtp if media.mux or len(media.streams) == 1 else media.streams[1]
+    if rtp.held:
+        return (), ()
+    same = rtp if component == 1 else rtcp
+    return (same.path.rule,), (rtcp.path.rule,)
+
+
+def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) -> Rule:
+    rtp, rtcp = targets
+    with_ice = media.ice is not None
+    if with_ice:
+        remote = stream.chosen if path is stream.path else (path.sources[-1] if path.sources else None)
+    else:
+        remote = stream.remote
+    learn = Learn.WINDOW if media.described and not with_ice and _may_learn(stream) else Learn.NOBODY
+    return Rule(
+        id=path.rule,
+        port=path.port.handle,
+        remote=remote,
+        learn=learn,
+        hint=leg.hint,
+        sources=path.sources,
+        asymmetric=media.asymmetric,
+        rtp=rtp,
+        rtcp=rtcp,
+        stun=media.ice is not None and media.ice.mode is not Mode.OFF,
+        opaque=media.opaque,
+        generation=stream.generation,
+    )
+
+
+def _may_learn(stream: Stream) -> bool:
+    """A peer on hold by zero address has nothing to learn; a host name has."""
+    return stream.remote is not None or stream.unresolved

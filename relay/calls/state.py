@@ -1,0 +1,231 @@
+"""What we know of a call: call > leg > media > stream.
+
+Everything that the plane has and every description that we write is derived
+from this tree; nothing else remembers a call. Times are seconds: ``created``
+is unix time, all others are on the monotonic clock that ``now`` comes from.
+
+A leg is one party, known by its tag. ``Leg.medias[i]`` describes the i-th
+``m=`` section between us and that party: the local ports that the party sends
+*to*, and the addresses that it receives on.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+
+from relay.calls.resources import LocalPort
+from relay.forward.rule import Address
+from relay.ice.agent import Agent
+from relay.ice.credentials import Credentials
+from relay.ice.passing import Passer, Side
+
+
+class Mode(enum.Enum):
+    """What we do with the ICE of one media of one leg (``ice-optimizer.md``, section 1)."""
+
+    OFF = "off"
+    TERMINATED = "terminated"
+    """Checks end here; the peer sees our candidates only."""
+    PASSED = "passed"
+    """Checks pass through between the peers, verified on the way."""
+
+
+@dataclass(slots=True)
+class Path:
+    """One local port of a stream and whom ICE validated there."""
+
+    port: LocalPort
+    rule: int
+    sources: tuple[Address, ...] = ()
+
+
+@dataclass(slots=True)
+class Stream:
+    """One component of a media: its local ports and its peer."""
+
+    component: int
+    paths: list[Path]
+    """One for each address of the interface under ICE, else one."""
+    remote: Address | None = None
+    """What the peer signalled; None before its description, and where it is no address."""
+    held: bool = False
+    """On hold by zero address: the peer is not sent to."""
+    unresolved: bool = False
+    """The peer signalled a host name: send nothing until its first packets show the address."""
+    generation: int = 0
+    """Raised when the signalled address changes: what was latched is forgotten."""
+    selected: int = 0
+    """Index of the path that we send from."""
+    chosen: Address | None = None
+    """With ICE: the peer's address on the selected path."""
+
+    def snapshot(self) -> Stream:
+        """See ``Call.snapshot``."""
+        return replace(self, paths=[replace(path) for path in self.paths])
+
+    @property
+    def path(self) -> Path:
+        """The path that we send from."""
+        return self.paths[self.selected]
+
+
+@dataclass(slots=True)
+class MediaIce:
+    """ICE of one media of one leg."""
+
+    mode: Mode
+    local: Credentials
+    remote: Credentials | None = None
+    agent: Agent | None = None
+    """Ours, when the mode is ``TERMINATED``."""
+    passers: tuple[Passer, ...] = ()
+    """One for each component, shared by both legs, when the mode is ``PASSED``."""
+    side: Side = Side.OFFERER
+    """Which side of the passers this leg is."""
+    last_check: float = 0.0
+    """When the last authenticated check came."""
+
+
+@dataclass(slots=True)
+class Media:
+    """One ``m=`` section of one leg."""
+
+    index: int
+    kind: str
+    protocol: str
+    codec: str = ""
+    """First codec of the peer's list, as ``query`` names it: ``PCMU/8000``."""
+    streams: list[Stream] = field(default_factory=list)
+    """RTP first; RTCP where it has a port of its own. Empty: no port of ours (rejected, TCP)."""
+    retiring: list[Stream] = field(default_factory=list)
+    """Ports replaced by an offer that is not answered yet: the peer still sends there."""
+    described: bool = False
+    """The peer's own description of this media has been seen."""
+    opaque: bool = False
+    """Not RTP: datagrams are forwarded as they are."""
+    direction: str = "sendrecv"
+    """What the peer said of itself."""
+    mux_offered: bool = False
+    """The peer's latest offer had ``a=rtcp-mux``."""
+    mux: bool = False
+    """RTP and RTCP share a port between us and this peer (RFC 5761)."""
+    mux_words: frozenset[str] = frozenset()
+    """The ng ``rtcp-mux`` words of the offer, kept for its answer."""
+    mux_advertised: bool = False
+    """We wrote ``a=rtcp-mux`` to this peer."""
+    asymmetric: bool = False
+    ice: MediaIce | None = None
+
+    def snapshot(self) -> Media:
+        """See ``Call.snapshot``."""
+        return replace(
+            self,
+            streams=[stream.snapshot() for stream in self.streams],
+            retiring=self.retiring.copy(),
+            ice=replace(self.ice) if self.ice is not None else None,
+        )
+
+
+@dataclass(slots=True)
+class Told:
+    """What earlier descriptions told this leg, for the ``replace`` words that keep it."""
+
+    username: str | None = None
+    session_name: str | None = None
+    version: int | None = None
+    text: str = ""
+    """The last description, to see whether the next one differs."""
+
+
+@dataclass(slots=True)
+class Leg:
+    """One party of a call."""
+
+    id: int
+    tag: str | None
+    created: float
+    via_branch: str | None = None
+    label: str | None = None
+    interface: str = ""
+    family: str = "IP4"
+    hint: str | None = None
+    """IP address that its signalling came from (ng ``received-from``)."""
+    lite: bool = False
+    """We are ICE-lite towards it."""
+    ice_option: str | None = None
+    """The ng ``ICE`` value under which this leg was offered to."""
+    medias: list[Media] = field(default_factory=list)
+    links: list[int] = field(default_factory=list)
+    """Legs that it exchanged descriptions with, the latest first: the first one hears it."""
+    told: Told = field(default_factory=Told)
+    answered: bool = False
+    shares: int | None = None
+    """The leg whose ports its peer was told as well: one description went to several phones."""
+    delete_at: float | None = None
+
+    def snapshot(self) -> Leg:
+        """See ``Call.snapshot``."""
+        medias = [media.snapshot() for media in self.medias]
+        return replace(self, medias=medias, links=self.links.copy(), told=replace(self.told))
+
+    @property
+    def partner(self) -> int | None:
+        """The leg that hears this one."""
+        return self.links[0] if self.links else None
+
+
+@dataclass(slots=True)
+class Call:
+    """One SIP Call-ID."""
+
+    call_id: str
+    created: float
+    started: float
+    """``created`` on the monotonic clock."""
+    worker: int
+    """Plane worker that owns all ports of this call."""
+    last_signal: float
+    last_signal_unix: float
+    tos: int = 0
+    legs: dict[int, Leg] = field(default_factory=dict)
+    next_leg: int = 1
+    metadata: str | None = None
+    delete_at: float | None = None
+
+    def snapshot(self) -> Call:
+        """A copy to go back to when an offer or answer fails half-way. ICE agents are shared."""
+        return replace(self, legs={id: leg.snapshot() for id, leg in self.legs.items()})
+
+    def leg_of(self, tag: str | None) -> Leg | None:
+        """The leg with this tag."""
+        if tag is None:
+            return None
+        return next((leg for leg in self.legs.values() if leg.tag == tag), None)
+
+    def branch(self, via_branch: str | None) -> Leg | None:
+        """The leg that was offered to with this Via branch; the latest if several tags answered it."""
+        if not via_branch:
+            return None
+        found = [leg for leg in self.legs.values() if leg.via_branch == via_branch]
+        return found[-1] if found else None
+
+    def add_leg(self, tag: str | None, now: float, via_branch: str | None = None) -> Leg:
+        """A new leg without medias."""
+        leg = Leg(self.next_leg, tag, now, via_branch=via_branch)
+        self.next_leg += 1
+        self.legs[leg.id] = leg
+        return leg
+
+    @property
+    def answered(self) -> bool:
+        """Some leg answered."""
+        return any(leg.answered for leg in self.legs.values())
+
+
+def link(one: Leg, other: Leg) -> None:
+    """They exchanged a description: each is now what the other hears."""
+    for leg, peer in ((one, other.id), (other, one.id)):
+        if peer in leg.links:
+            leg.links.remove(peer)
+        leg.links.insert(0, peer)

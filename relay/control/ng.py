@@ -1,0 +1,138 @@
+"""The ng protocol over UDP: datagrams in, replies out.
+
+One datagram is one command. A repeated one gets the stored reply; whatever is
+wrong with a datagram, the answer says so, and the next one is served.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from relay.calls.commands import Outcome
+from relay.control.replies import Progress, Reply, ReplyCache
+from relay.forward.rule import Address
+from relay.ng.bencode import Encodable
+from relay.ng.errors import REWRITE_FAILED, NgError
+from relay.ng.message import Encoding, decode, encode_reply, encoding_of, error_reply, split
+from relay.ng.request import Request, parse
+
+log = logging.getLogger("icerelay.ng")
+
+LARGEST_DATAGRAM = 65507
+"""Bytes of UDP payload over IPv4 (RFC 768, RFC 791)."""
+
+INTERNAL_ERROR = "Internal error"
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Upper bounds of the latency histogram, seconds: a proxy repeats a command after 0.5 to 1 s."""
+
+MAX_PROXIES = 64
+"""Proxies counted by name; a port scan must not fill the memory."""
+
+MAX_SAID = 1024
+"""Different warnings that are logged once each."""
+
+
+@dataclass(slots=True)
+class Spent:
+    """How often a command came from one proxy, and how long it took."""
+
+    count: int = 0
+    seconds: float = 0.0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self.count += 1
+        self.seconds += seconds
+        place = next((i for i, bound in enumerate(BUCKETS) if seconds <= bound), len(BUCKETS))
+        self.buckets[place] += 1
+
+
+@dataclass(slots=True)
+class NgServer:
+    """Answers datagrams. ``execute`` carries out one request and may raise ``NgError``."""
+
+    execute: Callable[[Request], Outcome]
+    clock: Callable[[], float] = time.monotonic
+    cache: ReplyCache = field(default_factory=ReplyCache)
+    spent: dict[tuple[str, str], Spent] = field(default_factory=dict)
+    """By IP address of the proxy, and command."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Commands answered with an error, by IP address of the proxy."""
+    unanswerable: int = 0
+    """Datagrams without a cookie."""
+    repeats: int = 0
+    """Datagrams answered from the cache."""
+    _said: set[str] = field(default_factory=set)
+
+    def datagram(self, datagram: bytes, peer: Address) -> bytes | None:
+        """The reply to one datagram; None where there is nobody to answer."""
+        parts = split(datagram)
+        if parts is None:
+            self.unanswerable += 1
+            return None
+        cookie, payload = parts
+        key = (peer, cookie)
+        match self.cache.begin(key, self.clock()):
+            case Reply(kept):
+                self.repeats += 1
+                return kept
+            case Progress.IN_FLIGHT:
+                return None
+        reply = self._answer(cookie, payload, peer)
+        self.cache.finish(key, reply, self.clock())
+        return reply
+
+    def _answer(self, cookie: bytes, payload: bytes, peer: Address) -> bytes:
+        started = self.clock()
+        encoding = encoding_of(payload)
+        command = "invalid"
+        try:
+            message, encoding = decode(payload)
+            request = parse(message)
+            outcome = self.execute(request)
+            command = request.command
+            self._remark(request, outcome)
+            reply = _fitting(cookie, outcome.reply, encoding)
+        except NgError as error:
+            log.info("refused: %s (from %s:%d)", error.reason, *peer[:2])
+            reply = self._failed(cookie, error.reason, encoding, peer)
+        except Exception:
+            log.exception("a command from %s:%d failed inside the relay", *peer[:2])
+            reply = self._failed(cookie, INTERNAL_ERROR, encoding, peer)
+        self._count(peer[0], command, self.clock() - started)
+        return reply
+
+    def _failed(self, cookie: bytes, reason: str, encoding: Encoding, peer: Address) -> bytes:
+        self.errors[peer[0] if peer[0] in self.errors or len(self.errors) < MAX_PROXIES else "others"] += 1
+        return encode_reply(cookie, error_reply(reason), encoding)
+
+    def _count(self, proxy: str, command: str, seconds: float) -> None:
+        if (proxy, command) not in self.spent and len({name for name, _ in self.spent}) >= MAX_PROXIES:
+            proxy = "others"
+        self.spent.setdefault((proxy, command), Spent()).add(seconds)
+
+    def _remark(self, request: Request, outcome: Outcome) -> None:
+        """Log what was not understood, each thing once."""
+        ignored = (f"not supported yet, ignored: {word}" for word in request.ignored)
+        for text in (*request.warnings, *ignored, *outcome.notes):
+            if text not in self._said and len(self._said) < MAX_SAID:
+                self._said.add(text)
+                log.warning("%s: %s", request.command, text)
+
+
+def _fitting(cookie: bytes, reply: dict[str, Encodable], encoding: Encoding) -> bytes:
+    """The reply as one datagram; a report that is too long loses its details."""
+    datagram = encode_reply(cookie, reply, encoding)
+    if len(datagram) <= LARGEST_DATAGRAM:
+        return datagram
+    if "tags" in reply:
+        rest = {name: value for name, value in reply.items() if name not in ("tags", "SSRC", "result")}
+        shortened = {**rest, "warning": "too long for one datagram: tags left out", "result": "ok"}
+        return encode_reply(cookie, shortened, encoding)
+    raise NgError(REWRITE_FAILED)

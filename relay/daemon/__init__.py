@@ -1,0 +1,76 @@
+"""The daemon: wires the floors together and owns the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import uvloop
+
+from relay.config import Settings
+from relay.control.http import HttpServer
+from relay.control.ng import NgServer
+from relay.control.udp import NgSocket
+from relay.daemon.engine import Engine
+from relay.daemon.snapshot import Scrape
+
+log = logging.getLogger("icerelay")
+
+CANNOT_START = 1
+
+
+def serve(settings: Settings, notices: Sequence[str] = ()) -> int:
+    """Run in the foreground until SIGTERM or SIGINT. Returns the exit status."""
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    for notice in notices:
+        log.warning("%s", notice)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings))
+    except OSError as error:
+        log.error("cannot start: %s", error)
+        return CANNOT_START
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    engine = Engine(settings)
+    ng = NgServer(engine.execute)
+    async with contextlib.AsyncExitStack() as opened:
+        opened.callback(engine.stop)
+        engine.machine.probe()
+        for host, port in settings.listen_ng:
+            try:
+                ng_socket = NgSocket(host, port, ng.datagram)
+            except OSError as error:
+                raise OSError(f"--listen-ng={host}:{port}: {error.strerror}") from error
+            opened.callback(ng_socket.close, loop)
+            ng_socket.start(loop)
+        if settings.listen_http:
+            http = HttpServer(Scrape(settings, engine, ng).render)
+            await http.start(settings.listen_http)
+            opened.push_async_callback(http.stop)
+        engine.start(loop)
+        print(ready_line(settings), file=sys.stderr, flush=True)
+        await stopped.wait()
+        log.info("stopping")
+
+
+def ready_line(settings: Settings) -> str:
+    """The one line that says that calls can come."""
+    ng = " ".join(f"{host}:{port}" for host, port in settings.listen_ng)
+    media = " ".join(dict.fromkeys(f"{i.name}/{i.address}" for i in settings.interfaces))
+    http = "".join(f", http {host}:{port}" for host, port in settings.listen_http)
+    ports = f"{settings.port_min}-{settings.port_max}"
+    return f"icerelay {version('icerelay')} ready: ng {ng}{http}, media {media} ports {ports}"

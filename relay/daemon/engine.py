@@ -1,0 +1,164 @@
+"""The relay without its sockets for signalling: calls over a plane, driven by the event loop.
+
+``Engine`` gives time and packets to the calls, which have none of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from relay.calls.commands import Outcome, execute
+from relay.calls.interfaces import Interfaces
+from relay.calls.registry import Registry, Times
+from relay.calls.report import Readings, Traffic
+from relay.calls.resources import LocalAddress
+from relay.calls.timers import Timers
+from relay.config import Settings
+from relay.daemon.machine import Machine
+from relay.forward import NativePlane
+from relay.forward.plane import Stun
+from relay.latching import State
+from relay.ng.request import Request
+
+log = logging.getLogger("icerelay.call")
+
+TICK = 1.0
+"""Seconds between looks at the clocks of all calls."""
+
+NANOSECONDS = 1_000_000_000
+
+
+class Engine:
+    """Calls, plane and timers of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        addresses = [LocalAddress(i.name, i.address, i.advertised) for i in settings.interfaces]
+        self.machine = Machine(addresses, settings.port_min, settings.port_max)
+        self.plane = NativePlane(settings.workers, on_close=self.machine.closed)
+        self.machine.plane = self.plane
+        self.started = time.monotonic()
+        self.registry = Registry(
+            self.machine,
+            Interfaces(tuple(addresses)),
+            Timers(
+                settings.timeout,
+                settings.silent_timeout,
+                settings.offer_timeout,
+                settings.final_timeout,
+                settings.delete_delay,
+            ),
+            instance=secrets.token_hex(16),
+            default_tos=settings.tos,
+            workers=self.plane.workers,
+        )
+        self._unix_offset = time.time() - time.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._check: asyncio.TimerHandle | None = None
+
+    # Signalling.
+
+    def execute(self, request: Request) -> Outcome:
+        """Carry out one ng command. Raises ``NgError``."""
+        known = request.call_id in self.registry.calls
+        outcome = execute(request, self.registry, self._times(), self.readings())
+        if not known and request.call_id in self.registry.calls:
+            log.info("call started call-id=%s", request.call_id)
+        if known and request.call_id not in self.registry.calls:
+            log.info("call ended call-id=%s reason=delete %s", request.call_id, _summary(outcome.reply))
+        self._plan_checks()
+        return outcome
+
+    def readings(self) -> Readings:
+        """What the plane has counted, for one report."""
+        return Readings(self._traffic, lambda monotonic: monotonic + self._unix_offset)
+
+    def _times(self) -> Times:
+        now = time.monotonic()
+        return Times(now, now + self._unix_offset)
+
+    def _traffic(self, rule: int) -> Traffic:
+        row = self.plane.counters()[rule]
+        packets = int(row["rtp_packets"])
+        return Traffic(
+            rtp_packets=packets,
+            rtp_bytes=int(row["rtp_bytes"]),
+            rtcp_packets=int(row["rtcp_packets"]),
+            rtcp_bytes=int(row["rtcp_bytes"]),
+            errors=int(row["stranger"]) + int(row["malformed"]) + int(row["send_error"]),
+            last_packet=int(row["last_packet"]) / NANOSECONDS,
+            ssrc=int(row["ssrc"]) if packets else None,
+            peer=self.plane.peer(rule),
+            latched=int(row["state"]) == State.LOCKED.value,
+        )
+
+    def _last_packet(self, rule: int) -> float:
+        return float(self.plane.counters()["last_packet"][rule]) / NANOSECONDS
+
+    # The event loop.
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve the plane's events and the clocks."""
+        self._loop = loop
+        loop.add_reader(self.plane.fileno(), self._events)
+        self._repeat(TICK, self._tick)
+
+    def stop(self) -> None:
+        """End all calls and the plane."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.plane.fileno())
+        for timer in self._timers:
+            timer.cancel()
+        if self._check is not None:
+            self._check.cancel()
+        self.registry.end_all()
+        self.plane.stop()
+
+    def _repeat(self, seconds: float, action: Callable[[], None]) -> None:
+        assert self._loop is not None
+
+        def again() -> None:
+            action()
+            self._repeat(seconds, action)
+
+        self._timers = [self._loop.call_later(seconds, again)]
+
+    def _tick(self) -> None:
+        for call_id, reason in self.registry.tick(time.monotonic(), self._last_packet):
+            log.info("call ended call-id=%s reason=%s", call_id, reason)
+
+    def _events(self) -> None:
+        now = time.monotonic()
+        for event in self.plane.events():
+            if isinstance(event, Stun):
+                self.registry.stun(event.port, event.source, event.datagram, now)
+            else:
+                log.debug("latched rule=%d peer=%s:%d", event.rule, *event.peer)
+        self._plan_checks()
+
+    def _plan_checks(self) -> None:
+        """Wake up when the next ICE check is due."""
+        deadline = self.registry.next_check()
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
+        if deadline is not None and self._loop is not None:
+            delay = max(0.0, deadline - time.monotonic())
+            self._check = self._loop.call_later(delay, self._checks_due)
+
+    def _checks_due(self) -> None:
+        self.registry.check(time.monotonic())
+        self._plan_checks()
+
+
+def _summary(reply: dict[str, object]) -> str:
+    """Packets and bytes of a call that ends, from its report."""
+    totals = reply.get("totals")
+    if not isinstance(totals, dict):
+        return ""
+    rtp, rtcp = totals["RTP"], totals["RTCP"]
+    return f"rtp={rtp['packets']} rtcp={rtcp['packets']} errors={rtp['errors'] + rtcp['errors']}"

@@ -1,0 +1,34 @@
+"""One connectivity check of ours: a STUN transaction and when to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RTO = 0.1
+"""Seconds to the first repeat. The peer answers checks at once, and most paths are shorter."""
+SENDS = 6
+"""At 0, 0.1, 0.3, 0.7, 1.5 and 3.1 s; given up at 6.3 s."""
+
+
+@dataclass(slots=True)
+class Check:
+    """A check on its way.
+
+    ``due`` is when ``repeat`` has to be called.
+    """
+
+    transaction: bytes
+    datagram: bytes
+    nominate: bool
+    controlling: bool
+    """The role that was claimed in it."""
+    due: float
+    sends: int = 1
+
+    def repeat(self, now: float) -> bytes | None:
+        """What to send once more, or None when it was sent often enough."""
+        if self.sends == SENDS:
+            return None
+        self.due = now + RTO * 2**self.sends
+        self.sends += 1
+        return self.datagram

@@ -1,0 +1,178 @@
+"""STUN between two agents that use the relay as a candidate (end-to-end mode).
+
+The relay forwards checks from one side to the other without answering them. It
+knows both passwords from the SDP, so it forwards only what the receiver will
+believe: requests that are signed with the receiver's password, and signed
+responses to them. Nobody else's packets reach anyone.
+
+The first checks of one side come before the relay has heard from the other and
+knows where to send them. The last few are parked, and delivered the moment the
+other side shows itself.
+
+One ``Passer`` serves one component: one port towards each side.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from relay.ice import stun
+from relay.ice.agent import MAX_PATHS, Path, Refused
+from relay.ice.credentials import Credentials
+from relay.ice.stun import Class, Message, StunError
+
+PARKED = 3
+"""Requests kept per side: an agent repeats its checks, older ones add nothing."""
+PARKING_TIME = 2.0
+"""Seconds. After that the agent has sent newer ones."""
+MAX_TRANSACTIONS = 256
+"""Requests whose answer is awaited, per side that is to answer."""
+TRANSACTION_TIME = 10.0
+"""Seconds until nobody waits for the answer any more (RFC 8489 gives up after 39.5 s at 500 ms, ICE sooner)."""
+
+
+class Side(enum.IntEnum):
+    """Who is meant: the party that made the offer, or the one that answered."""
+
+    OFFERER = 0
+    ANSWERER = 1
+
+    @property
+    def other(self) -> Side:
+        return Side(1 - self)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Output: send this to ``side``, on ``path``, which is one of that side."""
+
+    side: Side
+    path: Path
+    datagram: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """Output, once per path: ``side`` showed here that it knows the passwords."""
+
+    side: Side
+    path: Path
+
+
+Output: TypeAlias = Forward | Validated | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A verified request that waits to be sent on, or for its answer."""
+
+    origin: Path
+    datagram: bytes
+    since: float
+    towards: Path | None = None
+
+
+@dataclass(slots=True)
+class _End:
+    """What is known of one side."""
+
+    credentials: Credentials | None = None
+    paths: OrderedDict[Path, None] = field(default_factory=OrderedDict)
+    """Where it was heard from; the last one is where it is reached."""
+    parked: OrderedDict[bytes, _Request] = field(default_factory=OrderedDict)
+    """Its requests that could not be delivered yet, by transaction."""
+    awaited: OrderedDict[bytes, _Request] = field(default_factory=OrderedDict)
+    """Requests that were sent to it, by transaction."""
+
+
+class Passer:
+    """Forwards what verifies, between the two sides of one component."""
+
+    def __init__(self, offerer: Credentials | None = None, answerer: Credentials | None = None) -> None:
+        self._ends = (_End(offerer), _End(answerer))
+
+    def set_credentials(self, side: Side, credentials: Credentials | None) -> None:
+        """The SDP of ``side`` said so. A change is an ICE restart."""
+        self._ends[side].credentials = credentials
+
+    def validated(self, side: Side) -> tuple[Path, ...]:
+        """Where media of ``side`` may come from, at most ``MAX_PATHS``; the last one is the newest."""
+        return tuple(self._ends[side].paths)
+
+    def received(self, side: Side, path: Path, datagram: bytes, now: float) -> list[Output]:
+        """``side`` sent something that looks like STUN. Never raises."""
+        try:
+            message = stun.parse(datagram)
+        except StunError as error:
+            return [Refused(error.reason)]
+        match message.type:
+            case Class.REQUEST:
+                return self._request(side, path, message, datagram, now)
+            case Class.INDICATION:
+                return []
+            case _:
+                return self._response(side, path, message, datagram, now)
+
+    def _request(self, side: Side, path: Path, message: Message, datagram: bytes, now: float) -> list[Output]:
+        sender, receiver = self._ends[side], self._ends[side.other]
+        if not _is_between(message, sender.credentials, receiver.credentials):
+            return [Refused("integrity")]
+        output = self._heard(side, path, now)
+        request = _Request(path, datagram, now)
+        if receiver.paths:
+            output.append(self._deliver(side.other, message.transaction, request, now))
+        else:
+            sender.parked.pop(message.transaction, None)
+            sender.parked[message.transaction] = request
+            _shrink(sender.parked, PARKED)
+        return output
+
+    def _response(
+        self, side: Side, path: Path, message: Message, datagram: bytes, now: float
+    ) -> list[Output]:
+        end = self._ends[side]
+        request = end.awaited.get(message.transaction)
+        if request is None or request.towards != path or now - request.since > TRANSACTION_TIME:
+            return [Refused("unknown transaction")]
+        if end.credentials is None or not message.is_signed_with(end.credentials.key):
+            return [Refused("integrity")]
+        return [*self._heard(side, path, now), Forward(side.other, request.origin, datagram)]
+
+    def _heard(self, side: Side, path: Path, now: float) -> list[Output]:
+        """Something of ``side`` verified: what was parked for it can go."""
+        end, far = self._ends[side], self._ends[side.other]
+        output: list[Output] = [] if path in end.paths else [Validated(side, path)]
+        end.paths[path] = None
+        end.paths.move_to_end(path)
+        _shrink(end.paths, MAX_PATHS)
+        for transaction, request in far.parked.items():
+            if now - request.since <= PARKING_TIME:
+                output.append(self._deliver(side, transaction, request, now))
+        far.parked.clear()
+        return output
+
+    def _deliver(self, side: Side, transaction: bytes, request: _Request, now: float) -> Forward:
+        end = self._ends[side]
+        path = next(reversed(end.paths))
+        end.awaited.pop(transaction, None)
+        end.awaited[transaction] = _Request(request.origin, request.datagram, now, path)
+        _shrink(end.awaited, MAX_TRANSACTIONS)
+        return Forward(side, path, request.datagram)
+
+
+def _is_between(message: Message, sender: Credentials | None, receiver: Credentials | None) -> bool:
+    """Whether the receiver will believe this request. The sender's own ufrag may not be known yet."""
+    username = message.username
+    if receiver is None or username is None or username[0] != receiver.ufrag:
+        return False
+    if sender is not None and username[1] != sender.ufrag:
+        return False
+    return message.is_signed_with(receiver.key)
+
+
+def _shrink(queue: OrderedDict[Path, None] | OrderedDict[bytes, _Request], size: int) -> None:
+    while len(queue) > size:
+        queue.popitem(last=False)

@@ -1,0 +1,322 @@
+"""What an ng command asks for, whatever dialect it was written in.
+
+Proxies of many years spell the same option as key, as list, as comma string, as
+word in ``flags`` or inside ``rtpp-flags``. ``parse`` turns all of it into one
+``Request``. What is unknown, or has a value that makes no sense, is named in
+``warnings`` and otherwise ignored: it never makes a command fail.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from relay.ng import rtpp, words
+from relay.ng.bencode import Value
+from relay.ng.errors import NO_COMMAND, NgError
+from relay.ng.words import canonical
+
+MAX_WARNINGS = 16
+"""Warnings kept per command: one datagram has room for thousands of unknown keys."""
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One command. Words are in lower case with hyphens; None and empty mean "not given"."""
+
+    command: str
+    """As sent: the commands are case-sensitive."""
+    call_id: str | None = None
+    from_tag: str | None = None
+    """May be empty, which is a tag like any other."""
+    to_tag: str | None = None
+    via_branch: str | None = None
+    sdp: str | None = None
+    flags: frozenset[str] = frozenset()
+    """Words of ``words.FLAGS`` only."""
+    replace: frozenset[str] = frozenset()
+    """Words of ``words.REPLACE`` only."""
+    direction: tuple[str, ...] = ()
+    """Interface names, first the sender's. An empty one is "the default"."""
+    address_family: str | None = None
+    """``IP4`` or ``IP6``."""
+    media_address: str | None = None
+    """An IP address."""
+    received_from: str | None = None
+    """An IP address: where the signalling came from."""
+    rtcp_mux: frozenset[str] = frozenset()
+    """Words of ``words.RTCP_MUX`` only; ``require`` does not add ``offer``."""
+    ice: str | None = None
+    """A word of ``words.ICE``."""
+    ice_lite: str | None = None
+    """``forward``, ``backward``, ``both`` or ``off``."""
+    transport_protocol: str | None = None
+    """A profile as in ``m=``, or ``accept``."""
+    tos: int | None = None
+    """As sent; negative, and 256 and above, have meanings of their own."""
+    delete_delay: int | None = None
+    """Seconds, 0 or more; a negative one is not given."""
+    label: str | None = None
+    limit: int | None = None
+    metadata: str | None = None
+    sip_code: int | None = None
+    sip_message_type: str | None = None
+    """``request`` or ``reply``."""
+    supports: frozenset[str] = frozenset()
+    """What the proxy understands, for example ``load-limit``."""
+    warnings: tuple[str, ...] = ()
+    """What was not understood, as text for the log."""
+    ignored: tuple[str, ...] = ()
+    """Options of rtpengine that were understood but have no effect here (yet)."""
+
+
+def parse(message: Mapping[str, Value]) -> Request:
+    """The request that a decoded message is. Raises ``NgError`` if it has no command.
+
+    >>> request = parse({"command": "offer", "rtcp mux": "offer, require", "flags": ["replace-origin"]})
+    >>> sorted(request.rtcp_mux), sorted(request.replace)
+    (['offer', 'require'], ['origin'])
+    """
+    command = message.get("command")
+    if not isinstance(command, str):
+        raise NgError(NO_COMMAND)
+    options = _Options()
+    options.read(message)
+    return _request(command, options)
+
+
+def _request(command: str, options: _Options) -> Request:
+    for word in options.words("flags"):
+        options.flag(word)
+    replace = options.vocabulary("replace", words.REPLACE)
+    rtcp_mux = options.vocabulary("rtcp-mux", words.RTCP_MUX)
+    ice = options.ice()
+    ice_lite = options.choice("ice-lite", words.ICE_LITE)
+    transport = options.transport()
+    if "webrtc" in options.flags:
+        options.flags |= words.WEBRTC_FLAGS
+        rtcp_mux |= words.WEBRTC_RTCP_MUX
+        ice = ice or "force"
+        transport = transport or "UDP/TLS/RTP/SAVPF"
+    return Request(
+        command=command,
+        call_id=options.text("call-id"),
+        from_tag=options.text("from-tag"),
+        to_tag=options.text("to-tag"),
+        via_branch=options.text("via-branch"),
+        sdp=options.text("sdp"),
+        flags=frozenset(options.flags),
+        replace=replace,
+        direction=options.direction(),
+        address_family=options.choice("address-family", words.ADDRESS_FAMILY),
+        media_address=options.address("media-address"),
+        received_from=options.address("received-from"),
+        rtcp_mux=rtcp_mux,
+        ice=ice,
+        ice_lite=ice_lite,
+        transport_protocol=transport,
+        tos=options.number("tos"),
+        delete_delay=_not_negative(options.number("delete-delay")),
+        label=options.text("label"),
+        limit=options.number("limit"),
+        metadata=options.text("metadata"),
+        sip_code=options.number("sip-code"),
+        sip_message_type=options.choice("sip-message-type", words.SIP_MESSAGE_TYPE),
+        supports=frozenset(canonical(word) for word in options.words("supports")),
+        warnings=options.closing_warnings(),
+        ignored=tuple(options.ignored),
+    )
+
+
+class _Options:
+    """The options of one message by canonical key; what is asked for is taken out."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Value] = {}
+        self.flags: set[str] = set()
+        self.families: dict[str, list[str]] = {}
+        self.warnings: list[str] = []
+        self.ignored: dict[str, None] = {}
+
+    def warn(self, what: str, value: object) -> None:
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(f"{what} {str(value)[:64]!r}")
+
+    def read(self, message: Mapping[str, Value]) -> None:
+        """Takes in all keys; of two spellings of one key the first wins, and keys win over ``rtpp-flags``."""
+        for name, value in message.items():
+            if name != "command":
+                self.values.setdefault(_key(name), value)
+        if text := self.text("rtpp-flags"):
+            self._read_rtpp(rtpp.read(text))
+        for key in self.values.keys() & words.KEYS_NOT_YET:
+            del self.values[key]
+            self.ignored[key] = None
+
+    def _read_rtpp(self, found: Iterable[rtpp.Word]) -> None:
+        directions: list[Value] = []
+        profile: int | None = None
+        for name, value in found:
+            key = _key(name or "")
+            word = canonical(str(value))
+            if name is None and word in words.TRANSPORT_WORDS:
+                added, removed = words.TRANSPORT_WORDS[word]
+                profile = (profile or 0) & ~removed | added
+            elif name is None and word.upper() in words.TRANSPORT:
+                profile = words.TRANSPORT.index(word.upper())
+            elif name is None and word in ("internal", "external"):
+                directions.append(word)
+            elif name is None:
+                self.flag(str(value))
+            elif key == "direction":
+                directions.extend(value if isinstance(value, list) else [value])
+            else:
+                self.flags |= {"to-tag"} & {key}
+                self.values.setdefault(key, value)
+        if directions:
+            self.values.setdefault("direction", directions)
+        if profile is not None:
+            self.values.setdefault("transport-protocol", words.TRANSPORT[profile])
+
+    def flag(self, word: str) -> None:
+        """A word of ``flags``: itself, or a word of the family that its prefix names."""
+        flag = canonical(word)
+        flag = words.FLAG_SYNONYMS.get(flag, flag)
+        if flag in words.FLAGS:
+            self.flags.add(flag)
+        elif flag in words.FLAGS_NOT_YET:
+            self.ignored[flag] = None
+        elif family := _family(flag, words.FAMILIES):
+            self.families.setdefault(family, []).append(flag.removeprefix(family + "-"))
+        elif family := _family(flag, words.FAMILIES_NOT_YET):
+            self.ignored[_key(family)] = None
+        elif flag and flag not in words.FLAGS_WITHOUT_EFFECT:
+            self.warn("unknown flag", word)
+
+    def text(self, key: str) -> str | None:
+        """A string; a list of one string will do, and so will a number."""
+        value = self.values.pop(key, None)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, (str, int)):
+            return str(value)
+        if value is not None:
+            self.warn(f"not a string: {key}", value)
+        return None
+
+    def number(self, key: str) -> int | None:
+        text = self.text(key)
+        if text is None:
+            return None
+        if _INTEGER.fullmatch(text.strip()):
+            return int(text)
+        self.warn(f"not a number: {key}", text)
+        return None
+
+    def words(self, key: str) -> Iterator[str]:
+        """The words of a list or of a string with commas, as written."""
+        value = self.values.pop(key, None)
+        if isinstance(value, str):
+            value = list(value.split(","))
+        elif not isinstance(value, list):
+            if value is not None:
+                self.warn(f"not a list: {key}", value)
+            value = []
+        for item in value:
+            if isinstance(item, (str, int)):
+                yield str(item).strip()
+            else:
+                self.warn(f"not a word: {key}", item)
+
+    def vocabulary(self, key: str, known: frozenset[str]) -> frozenset[str]:
+        """The words of ``key``, and of ``flags`` with this prefix, that are in ``known``."""
+        found = set()
+        for word in (*self.words(key), *self.families.get(key, ())):
+            if canonical(word) in known:
+                found.add(canonical(word))
+            elif word:
+                self.warn(f"unknown word in {key}", word)
+        return frozenset(found)
+
+    def choice(self, key: str, known: Mapping[str, str]) -> str | None:
+        text = self.text(key)
+        if text is None:
+            return None
+        if canonical(text) not in known:
+            self.warn(f"unknown value of {key}", text)
+        return known.get(canonical(text))
+
+    def ice(self) -> str | None:
+        """The mode; words that stand beside it become flags, or ``ice-lite`` if that is not given."""
+        mode: str | None = None
+        for written in self.words("ice"):
+            word = canonical(written)
+            if word in words.ICE and mode in (None, word):
+                mode = word
+            elif word in words.ICE_FLAGS:
+                self.flags.add(words.ICE_FLAGS[word])
+            elif word.startswith("lite-"):
+                self.values.setdefault("ice-lite", word.removeprefix("lite-"))
+            else:
+                self.warn("unknown value of ice", written)
+        return mode
+
+    def transport(self) -> str | None:
+        text = self.text("transport-protocol")
+        if text is None:
+            return None
+        if text.upper() in words.TRANSPORT:
+            return text.upper()
+        if canonical(text) == "accept":
+            return "accept"
+        self.warn("unknown value of transport-protocol", text)
+        return None
+
+    def direction(self) -> tuple[str, ...]:
+        """``direction``, or the keys that name its first and second element alone."""
+        names = tuple(name for name in self.words("direction") if name)
+        single = self.text("interface")
+        first, second = self.text("from-interface"), self.text("to-interface")
+        if names or not (single or first or second):
+            return names
+        return (first or single or "", second) if second else (first or single or "",)
+
+    def address(self, key: str) -> str | None:
+        """An IP address; where family and address are given, the address."""
+        value = self.values.get(key)
+        if isinstance(value, str):
+            self.values[key] = list(value.replace(",", " ").split())
+        given = list(self.words(key))
+        if not given:
+            return None
+        try:
+            text = given[-1].removeprefix("[").removesuffix("]")
+            if "%" in text:
+                raise ValueError("an address with a scope means nothing elsewhere")
+            return str(ipaddress.ip_address(text))
+        except ValueError:
+            self.warn(f"not an address: {key}", given[-1])
+            return None
+
+    def closing_warnings(self) -> tuple[str, ...]:
+        """All warnings, those for the keys that nobody asked for included."""
+        for key in self.values:
+            self.warn("unknown key", key)
+        return tuple(self.warnings)
+
+
+def _key(name: str) -> str:
+    key = canonical(name)
+    return words.KEY_SYNONYMS.get(key, key)
+
+
+def _family(flag: str, families: Iterable[str]) -> str | None:
+    return next((family for family in families if flag.startswith(family + "-")), None)
+
+
+def _not_negative(number: int | None) -> int | None:
+    return None if number is not None and number < 0 else number
