@@ -23,7 +23,7 @@ from relay.ng.request import Request
 from sdp.ice import IceDescription
 from sdp.ice import read as read_ice
 from sdp.media import Connection, origin, rtcp_mux
-from sdp.rewrite import Change, MediaOut, SessionOut, loop_id, rewrite
+from sdp.rewrite import Change, MediaOut, SessionOut, rewrite
 
 
 @dataclass(slots=True)
@@ -50,8 +50,6 @@ class Exchange:
 
     def offer(self) -> str:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
-        if self.instance in loop_id(self.session) and "loop-protect" in self.request.flags:
-            return str(self.session)
         self._choose_interfaces()
         link(self.sender, self.receiver)
         return self._write([self._offer_media(i, section) for i, section in enumerate(self.session.medias)])

@@ -33,7 +33,7 @@ from relay.ng.errors import (
     NgError,
 )
 from relay.ng.request import Request
-from sdp.rewrite import Change
+from sdp.rewrite import Change, loop_id
 from sdp.session import SdpError, Session
 
 
@@ -82,6 +82,8 @@ class Registry:
             raise NgError(NO_CALL_ID)
         if request.from_tag is None:
             raise NgError(NO_FROM_TAG)
+        if self._looped(request, session):
+            return Described(str(session), notes=("looped back to us, returned as it came",))
         call = self.calls.get(request.call_id) or self._create(request.call_id, times)
         parties = (request.from_tag, request.to_tag)
         return self._exchange(call, request, session, parties, Exchange.offer, times)
@@ -182,6 +184,10 @@ class Registry:
         return waiting
 
     # Inside.
+
+    def _looped(self, request: Request, session: Session) -> bool:
+        """The description went through us before (``loop-protect``)."""
+        return "loop-protect" in request.flags and self.instance in loop_id(session)
 
     def _create(self, call_id: str, times: Times) -> Call:
         worker = next(self._next_worker) % self.workers

@@ -13,11 +13,12 @@ from importlib.metadata import version
 import uvloop
 
 from relay.config import Settings
-from relay.control.http import HttpServer
+from relay.control import http
 from relay.control.ng import NgServer
 from relay.control.udp import NgSocket
 from relay.daemon.engine import Engine
-from relay.daemon.snapshot import Scrape
+from relay.daemon.scrape import snapshot
+from relay.metrics.collector import renderer
 
 log = logging.getLogger("icerelay")
 
@@ -58,9 +59,8 @@ async def _run(settings: Settings) -> None:
             opened.callback(ng_socket.close, loop)
             ng_socket.start(loop)
         if settings.listen_http:
-            http = HttpServer(Scrape(settings, engine, ng).render)
-            await http.start(settings.listen_http)
-            opened.push_async_callback(http.stop)
+            server = await http.start(settings.listen_http, renderer(lambda: snapshot(engine, ng)))
+            opened.push_async_callback(server.stop)
         engine.start(loop)
         print(ready_line(settings), file=sys.stderr, flush=True)
         await stopped.wait()
@@ -71,6 +71,6 @@ def ready_line(settings: Settings) -> str:
     """The one line that says that calls can come."""
     ng = " ".join(f"{host}:{port}" for host, port in settings.listen_ng)
     media = " ".join(dict.fromkeys(f"{i.name}/{i.address}" for i in settings.interfaces))
-    http = "".join(f", http {host}:{port}" for host, port in settings.listen_http)
+    web = "".join(f", http {host}:{port}" for host, port in settings.listen_http)
     ports = f"{settings.port_min}-{settings.port_max}"
-    return f"icerelay {version('icerelay')} ready: ng {ng}{http}, media {media} ports {ports}"
+    return f"icerelay {version('icerelay')} ready: ng {ng}{web}, media {media} ports {ports}"

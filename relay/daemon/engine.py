@@ -19,7 +19,7 @@ from relay.calls.resources import LocalAddress
 from relay.calls.timers import Timers
 from relay.config import Settings
 from relay.daemon.machine import Machine
-from relay.forward import NativePlane
+from relay.forward._fastpath import NativePlane
 from relay.forward.plane import Stun
 from relay.latching import State
 from relay.ng.request import Request

@@ -16,6 +16,36 @@ from numpy.typing import NDArray
 from relay.forward.rule import Address, Change
 
 
+SUMS = (
+    "rtp_packets",
+    "rtp_bytes",
+    "rtcp_packets",
+    "rtcp_bytes",
+    "sent_packets",
+    "sent_bytes",
+    "stranger",
+    "malformed",
+    "no_output",
+    "no_peer",
+    "send_error",
+    "stun",
+)
+"""Fields of a row that only grow, and that live on in ``totals``."""
+
+PLANE_WIDE = ("no_rule", "events_lost", "own_sent", "own_send_error")
+"""Totals of no rule: datagrams at a port without rules, events that found no room, and ``Plane.send``."""
+
+COUNTERS = np.dtype(
+    {
+        "names": [*SUMS, "last_packet", "ssrc", "seq", "payload_type", "state"],
+        "formats": [*("u8" for _ in SUMS), "i8", "u4", "u2", "u1", "u1"],
+        "offsets": [*range(0, 8 * len(SUMS), 8), 96, 104, 108, 110, 111],
+        "itemsize": 128,
+    }
+)
+"""A row of ``Plane.counters``: ``struct counters`` in ext/rules.h."""
+
+
 class PlaneFull(RuntimeError):
     """No row is left for another rule."""
 

@@ -1,0 +1,1 @@
+"""ICE and STUN: the relay's agent on each leg, without I/O."""

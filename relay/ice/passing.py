@@ -31,7 +31,7 @@ PARKING_TIME = 2.0
 MAX_TRANSACTIONS = 256
 """Requests whose answer is awaited, per side that is to answer."""
 TRANSACTION_TIME = 10.0
-"""Seconds until nobody waits for the answer any more (RFC 8489 gives up after 39.5 s at 500 ms, ICE sooner)."""
+"""Seconds until nobody waits for the answer any more: agents repeat a check for some seconds."""
 
 
 class Side(enum.IntEnum):
@@ -158,7 +158,7 @@ class Passer:
         end = self._ends[side]
         path = next(reversed(end.paths))
         end.awaited.pop(transaction, None)
-        end.awaited[transaction] = _Request(request.origin, request.datagram, now, path)
+        end.awaited[transaction] = _Request(request.origin, b"", now, path)
         _shrink(end.awaited, MAX_TRANSACTIONS)
         return Forward(side, path, request.datagram)
 

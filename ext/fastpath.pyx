@@ -1,0 +1,452 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The native plane: worker threads that forward datagrams by rules.
+
+    Python (one thread)                        worker thread, never takes the GIL
+      apply, close --- command ring, eventfd ---> obey
+                                                    |  epoll: ports that have something
+                                                    |  recvmmsg -> classify -> find -> latch
+                                                    |           -> count -> sendmmsg
+      events <------- event ring, eventfd ------- tell
+
+Between the two lie two rings, each with one writer and one reader, and tables
+of which a row is written by its worker only. Nothing on the packet path
+allocates, locks, logs or calls Python. Epoll is level-triggered and every ready
+port gets one bounded batch per turn: a port that was overrun comes back by
+itself, and a flooded one does not starve the others.
+"""
+
+import mmap
+import os
+import socket
+import threading
+from collections import deque
+
+import numpy as np
+
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Latched, PlaneFull, Stun
+from relay.forward.rule import Drop
+from relay.latching import WINDOW as LEARN_WINDOW
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from posix.unistd cimport read, usleep, write
+
+include "rules.pxi"
+include "system.pxi"
+include "worker.pxi"
+include "addresses.pxi"
+include "latching.pxi"
+include "packets.pxi"
+
+cdef class _Table:
+    """Zeroed memory for ``count`` elements; a page costs nothing until it is touched."""
+
+    cdef object memory
+    cdef void *start
+
+    def __cinit__(self, size_t element, size_t count):
+        self.memory = mmap.mmap(-1, element * count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
+        cdef uint8_t[::1] view = self.memory
+        self.start = &view[0]
+
+
+cdef class NativePlane:
+    """Implements ``Plane`` with ``workers`` threads. One Python thread may use it at a time.
+
+    At most ``rules`` rules and 65,536 ports exist at once. ``on_close`` is
+    called with the address and port of a socket after it was closed, from
+    within ``events`` and others: ``PortPool.release`` fits. ``window`` is the
+    learn window in seconds.
+    """
+
+    cdef readonly int workers
+    cdef object _on_close, _threads, _tables, _counters, _events_lost
+    cdef int _news
+    cdef bint _stopped
+    cdef row *_rows
+    cdef counters_t *_native_counters
+    cdef port_t *_ports
+    cdef worker **_workers
+    cdef dict _open, _at_port, _place, _life, _totals
+    cdef object _free_ports, _free_rules
+    cdef uint32_t _lives
+    cdef list _pending
+
+    def __cinit__(self, int workers=1, *, uint32_t rules=262144, double window=LEARN_WINDOW, on_close=None):
+        if workers < 1 or rules < 1:
+            raise ValueError("a plane needs a worker and room for a rule")
+        self.workers = workers
+        self._on_close = on_close
+        self._tables = [
+            _Table(sizeof(row), rules), _Table(sizeof(counters_t), rules), _Table(sizeof(port_t), PORTS),
+        ]
+        self._rows = <row *>(<_Table>self._tables[0]).start
+        self._native_counters = <counters_t *>(<_Table>self._tables[1]).start
+        self._ports = <port_t *>(<_Table>self._tables[2]).start
+        self._counters = np.frombuffer((<_Table>self._tables[1]).memory, COUNTERS)
+        self._free_ports, self._free_rules = _Unused(PORTS), _Unused(rules)
+        self._open, self._at_port, self._place, self._life = {}, {}, {}, {}
+        self._totals = dict.fromkeys((*SUMS, *PLANE_WIDE), 0)
+        self._pending = [deque() for _ in range(workers)]
+        self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._workers = <worker **>calloc(workers, sizeof(worker *))
+        for number in range(workers):
+            self._workers[number] = self._new_worker(number, <int64_t>(window * 1e9))
+        self._threads = [
+            threading.Thread(target=self._work, args=(number,), name=f"forward-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __dealloc__(self):
+        free(self._workers)
+
+    cdef worker *_new_worker(self, int number, int64_t window) except NULL:
+        tables = [_Table(sizeof(worker), 1), _Table(sizeof(command), COMMANDS), _Table(sizeof(event), EVENTS)]
+        self._tables.extend(tables)
+        cdef worker *new = <worker *>(<_Table>tables[0]).start
+        cdef epoll_event interest
+        new.commands = <command *>(<_Table>tables[1]).start
+        new.events = <event *>(<_Table>tables[2]).start
+        new.rows, new.counters, new.ports = self._rows, self._native_counters, self._ports
+        new.number = number + 1
+        new.window = window
+        new.news = self._news
+        new.epoll = epoll_create1(EPOLL_CLOEXEC)
+        new.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        interest.events = EPOLLIN
+        interest.data.u32 = WAKE
+        if new.epoll < 0 or epoll_ctl(new.epoll, EPOLL_CTL_ADD, new.wake, &interest):
+            raise OSError("no epoll set for a worker")
+        return new
+
+    def _work(self, int number):
+        with nogil:
+            run(self._workers[number])
+
+    def fileno(self):
+        return self._news
+
+    def open(self, sock, int worker):
+        """Raises ``ValueError`` for anything but a UDP socket and an existing worker."""
+        cdef epoll_event interest
+        cdef port_t *port
+        self._reclaim()
+        if self._stopped or not 0 <= worker < self.workers:
+            raise ValueError(f"no worker {worker}")
+        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            raise ValueError(f"not a UDP socket: {sock}")
+        handle = self._free_ports.take("ports")
+        port = &self._ports[<uint32_t>handle]
+        port.v6 = sock.family == socket.AF_INET6
+        STORE_RELEASE_FD(&port.fd, sock.fileno())
+        interest.events = EPOLLIN
+        interest.data.u32 = handle
+        self._open[handle] = (sock, worker, sock.getsockname()[:2])
+        self._at_port[handle] = set()
+        if epoll_ctl(self._workers[worker].epoll, EPOLL_CTL_ADD, port.fd, &interest):
+            STORE_RELEASE_FD(&port.fd, -1)
+            del self._open[handle], self._at_port[handle]
+            self._free_ports.give_back(handle)
+            raise OSError(f"no epoll for port {sock.getsockname()}")
+        return handle
+
+    def close(self, port):
+        """The rules at this port end to receive and to be sent to; drop them before or after."""
+        self._reclaim()
+        if self._stopped:
+            return
+        sock, worker, address = self._open.pop(port)
+        for id in self._at_port.pop(port):
+            self._place[id] = (worker, None)
+        ticket = self._push(worker, CLOSE, port, NULL, 0)
+        self._pending[worker].append((ticket, None, (), (port, sock, address)))
+
+    def allocate(self):
+        self._reclaim()
+        id = self._free_rules.take("rules")
+        self._lives += 1
+        self._life[id] = self._lives
+        return id
+
+    def apply(self, changes):
+        """Raises ``ValueError``, before anything is changed, for a rule that cannot be."""
+        self._reclaim()
+        if self._stopped:
+            return
+        staged = {}
+        batches = self._sort(changes, staged)
+        native = [(worker, batch, self._encode(batch)) for worker, batch in batches.items()]
+        self._believe(staged)
+        for worker, batch, encoded in native:
+            ticket = self._push(worker, CHANGE, 0, <change *><uintptr_t>(<_Batch>encoded).changes, len(batch))
+            dropped = [change.id for change in batch if isinstance(change, Drop)]
+            self._pending[worker].append((ticket, encoded, dropped, None))
+
+    def send(self, port, remote, bytes datagram):
+        """Raises ``ValueError`` if ``remote`` is not a numeric address."""
+        cdef address to
+        cdef sockaddr_in6 name
+        cdef socklen_t length
+        parse(remote[0], remote[1], &to)
+        cdef ssize_t sent = -1
+        if port in self._open:
+            length = to_sockaddr(&to, self._ports[<uint32_t>port].v6, &name)
+            if length:
+                sent = sendto(
+                    self._ports[<uint32_t>port].fd, <const char *>datagram, len(datagram),
+                    MSG_DONTWAIT | MSG_NOSIGNAL, <sockaddr *>&name, length,
+                )
+        self._totals["own_sent" if sent >= 0 else "own_send_error"] += 1
+
+    def events(self):
+        """Oldest first for each worker."""
+        cdef uint64_t count
+        if self._stopped:
+            return []
+        read(self._news, &count, sizeof(count))
+        found = []
+        for number in range(self.workers):
+            self._collect(self._workers[number], found)
+        self._reclaim()
+        return found
+
+    def counters(self):
+        """Dropping a rule zeroes its row a little later: read what matters before."""
+        view = self._counters.view()
+        view.flags.writeable = False
+        return view
+
+    def totals(self):
+        self._reclaim()
+        sums = dict(self._totals)
+        used = self._counters[: self._free_rules.touched]
+        for name in SUMS:
+            sums[name] += int(used[name].sum())
+        for number in range(self.workers):
+            sums["no_rule"] += LOAD(&self._workers[number].no_rule)
+            sums["events_lost"] += LOAD(&self._workers[number].events_lost)
+        return sums
+
+    def peer(self, uint32_t rule):
+        """Waits, for a fraction of a millisecond, until the worker has seen the latest changes."""
+        cdef address value
+        if rule not in self._place:
+            return None
+        self._settle(self._workers[<int>self._place[rule][0]])
+        value = read_address(&self._rows[rule].send_to)
+        return text(&value) if value.port else None
+
+    def stop(self):
+        if self._stopped:
+            return
+        for number in range(self.workers):
+            self._push(number, STOP, 0, NULL, 0)
+        for thread in self._threads:
+            thread.join()
+        self._reclaim()
+        self._stopped = True
+        for sock, _, address in self._open.values():
+            self._close_socket(sock, address)
+        self._open.clear()
+        for number in range(self.workers):
+            os.close(self._workers[number].epoll)
+            os.close(self._workers[number].wake)
+        os.close(self._news)
+
+    # -- changes, on their way to a worker
+
+    cdef dict _sort(self, changes, dict staged):
+        """Check every change, and sort them by worker. ``staged`` gets the places of the rules afterwards."""
+        batches = {}
+        joining = {}
+        for change in changes:
+            place = staged.get(change.id, self._place.get(change.id))
+            if change.id not in self._life or (change.id in staged and place is None):
+                raise ValueError(f"rule {change.id} was not allocated")
+            if isinstance(change, Drop):
+                staged[change.id] = None
+                if place is not None:
+                    batches.setdefault(place[0], []).append(change)
+                continue
+            staged[change.id] = self._new_place(change, place, joining)
+            batches.setdefault(staged[change.id][0], []).append(change)
+        return batches
+
+    cdef tuple _new_place(self, rule, place, dict joining):
+        if rule.port not in self._open:
+            raise ValueError(f"rule {rule.id}: port {rule.port} is not open")
+        worker = self._open[rule.port][1]
+        if place is not None and place[0] != worker:
+            raise ValueError(f"rule {rule.id} belongs to worker {place[0]}, port {rule.port} to {worker}")
+        company = joining.setdefault(rule.port, set(self._at_port[rule.port]))
+        company.add(rule.id)
+        if len(company) > MAX_OUTPUTS:
+            raise ValueError(f"port {rule.port} has {MAX_OUTPUTS} rules already")
+        return worker, rule.port
+
+    cdef _Batch _encode(self, list batch):
+        cdef _Batch encoded = _Batch(len(batch))
+        for index, change in enumerate(batch):
+            if isinstance(change, Drop):
+                encoded.changes[<size_t>index].drop = True
+                encoded.changes[<size_t>index].rule.id = change.id
+            else:
+                encode(change, self._life, &encoded.changes[<size_t>index].rule)
+        return encoded
+
+    cdef _believe(self, dict staged):
+        for id, place in staged.items():
+            before = self._place.pop(id, None)
+            if before is not None and before[1] is not None:
+                self._at_port[before[1]].discard(id)
+            if place is not None:
+                self._place[id] = place
+                self._at_port[place[1]].add(id)
+            else:
+                del self._life[id]
+                if before is None:
+                    self._free_rules.give_back(id)
+
+    # -- the rings
+
+    cdef uint64_t _push(self, int number, int kind, uint32_t port, change *changes, uint32_t count):
+        """Returns the ticket: the command is done when the worker's head is beyond it."""
+        cdef worker *to = self._workers[number]
+        cdef uint64_t one = 1, ticket = to.command_tail
+        cdef command *slot = &to.commands[ticket % COMMANDS]
+        while ticket - LOAD_ACQUIRE(&to.command_head) == COMMANDS:
+            with nogil:
+                usleep(50)
+        slot.kind, slot.port, slot.changes, slot.count = kind, port, changes, count
+        STORE_RELEASE(&to.command_tail, ticket + 1)
+        write(to.wake, &one, sizeof(one))
+        return ticket
+
+    cdef _settle(self, worker *to):
+        cdef int patience = 10000
+        while LOAD_ACQUIRE(&to.command_head) != to.command_tail and patience > 0:
+            patience -= 1
+            with nogil:
+                usleep(20)
+
+    cdef _collect(self, worker *of, list found):
+        cdef uint64_t tail = LOAD_ACQUIRE(&of.event_tail)
+        cdef event *slot
+        while of.event_head != tail:
+            slot = &of.events[of.event_head % EVENTS]
+            if slot.kind == PEER_LATCHED and slot.subject in self._place:
+                found.append(Latched(slot.subject, text(&slot.source)))
+            elif slot.kind == STUN_ARRIVED and slot.subject in self._open:
+                found.append(Stun(slot.subject, text(&slot.source), (<char *>slot.data)[: slot.length]))
+            STORE_RELEASE(&of.event_head, of.event_head + 1)
+
+    cdef _reclaim(self):
+        """Free what the workers have let go of: batches, rule ids, sockets."""
+        cdef uint64_t head
+        for number in range(self.workers):
+            waiting = self._pending[number]
+            head = LOAD_ACQUIRE(&self._workers[number].command_head)
+            while waiting and waiting[0][0] < head:
+                _, _, dropped, closed = waiting.popleft()
+                for id in dropped:
+                    self._retire(id)
+                if closed is not None:
+                    self._free_ports.give_back(closed[0])
+                    self._close_socket(closed[1], closed[2])
+
+    cdef _retire(self, uint32_t id):
+        """The row of a dropped rule lives on in the totals."""
+        for name in SUMS:
+            self._totals[name] += int(self._counters[name][id])
+        memset(&self._native_counters[id], 0, sizeof(counters_t))
+        self._free_rules.give_back(id)
+
+    cdef _close_socket(self, sock, address):
+        sock.close()
+        if self._on_close is not None:
+            self._on_close(*address)
+
+
+class _Unused:
+    """Numbers 0 .. limit-1 that nobody uses; what was given back rests behind ``REST`` others."""
+
+    REST = 256
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.touched = 0
+        self._returned = deque()
+
+    def take(self, what):
+        if self._returned and (len(self._returned) > self.REST or self.touched == self.limit):
+            return self._returned.popleft()
+        if self.touched == self.limit:
+            raise PlaneFull(f"all {self.limit} {what} are in use")
+        self.touched += 1
+        return self.touched - 1
+
+    def give_back(self, number):
+        self._returned.append(number)
+
+
+cdef class _Batch:
+    """Changes in native form, kept until the worker has applied them."""
+
+    cdef change *changes
+
+    def __cinit__(self, size_t count):
+        self.changes = <change *>calloc(count, sizeof(change))
+        if self.changes == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.changes)
+
+
+cdef encode(rule, dict life, rule_t *to):
+    """Raises ``ValueError`` for addresses that are not numeric, and for too many of anything."""
+    if len(rule.sources) > MAX_SOURCES:
+        raise ValueError(f"rule {rule.id}: more than {MAX_SOURCES} sources")
+    if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
+        raise ValueError(f"rule {rule.id}: more than {MAX_OUTPUTS} outputs")
+    to.id, to.life, to.port, to.generation = rule.id, life[rule.id], rule.port, rule.generation & 0xFFFFFFFF
+    if rule.remote is not None:
+        parse(rule.remote[0], rule.remote[1], &to.remote)
+    if rule.hint is not None:
+        parse(rule.hint, 1, &to.hint)
+    to.learn, to.asymmetric, to.stun, to.opaque = rule.learn, rule.asymmetric, rule.stun, rule.opaque
+    to.source_count, to.rtp_count, to.rtcp_count = len(rule.sources), len(rule.rtp), len(rule.rtcp)
+    for index, source in enumerate(rule.sources):
+        parse(source[0], source[1], &to.sources[<int>index])
+    for index, id in enumerate(rule.rtp):
+        to.rtp[<int>index].rule, to.rtp[<int>index].life = id, life.get(id, 0)
+    for index, id in enumerate(rule.rtcp):
+        to.rtcp[<int>index].rule, to.rtcp[<int>index].life = id, life.get(id, 0)
+
+
+cdef int parse(str host, int port, address *to) except -1:
+    cdef uint8_t ip[16]
+    cdef bytes name = host.encode()
+    memset(to, 0, sizeof(address))
+    if not 0 < port < 65536:
+        raise ValueError(f"not a port: {port}")
+    to.port = htons(port)
+    if inet_pton(AF_INET, name, ip) == 1:
+        map_ipv4(ip, to)
+    elif inet_pton(AF_INET6, name, ip) == 1:
+        memcpy(to, ip, 16)
+    else:
+        raise ValueError(f"not a numeric address: {host!r}")
+    return 0
+
+
+cdef tuple text(const address *source):
+    cdef char name[64]
+    if is_ipv4(source):
+        inet_ntop(AF_INET, <const uint8_t *>source + 12, name, sizeof(name))
+    else:
+        inet_ntop(AF_INET6, source, name, sizeof(name))
+    return name.decode(), ntohs(<uint16_t>source.port)

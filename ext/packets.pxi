@@ -1,0 +1,193 @@
+# What happens to a datagram: which protocol, which rule, and where to.
+
+
+# ---- what it is (RFC 7983, RFC 5761)
+
+cdef inline uint32_t big_endian(const uint8_t *octets) noexcept nogil:
+    cdef uint32_t value
+    memcpy(&value, octets, 4)
+    return ntohl(value)
+
+
+cdef void classify(const uint8_t *data, uint32_t length, media *what) noexcept nogil:
+    memset(what, 0, sizeof(media))
+    what.length = length
+    what.kind = UNKNOWN
+    if length == 0:
+        return
+    if data[0] < 4:
+        if is_stun(data, length):
+            what.kind = STUN
+    elif 20 <= data[0] < 64:
+        if length >= 13:
+            what.kind = DTLS
+    elif 128 <= data[0] < 192:
+        if length >= 8 and 192 <= data[1] < 224:
+            what.kind = RTCP
+        elif length >= 12:
+            what.kind = RTP
+            what.payload_type = data[1] & 127
+            what.seq = (data[2] << 8) | data[3]
+            what.ssrc = big_endian(data + 8)
+
+
+cdef inline bint is_stun(const uint8_t *data, uint32_t length) noexcept nogil:
+    if length < 20 or big_endian(data + 4) != 0x2112A442:
+        return False
+    return <uint32_t>((data[2] << 8) | data[3]) + 20 == length and length % 4 == 0
+
+
+# ---- in: to its rule
+
+cdef inline bint is_source(const row *here, const address *source) noexcept nogil:
+    cdef int i
+    for i in range(here.rule.source_count):
+        if same_address(source, &here.rule.sources[i]):
+            return True
+    return False
+
+
+cdef inline bint is_peer(const row *here, const address *source) noexcept nogil:
+    if here.rule.learn != NOBODY and here.latch.state != WAITING and same_address(source, &here.latch.peer):
+        return True
+    return is_source(here, source)
+
+
+cdef row *find(worker *self, const port_t *port, const address *source) noexcept nogil:
+    """The rule this source belongs to: its peer's, else the one that wants it most, else NULL."""
+    cdef row *here
+    cdef row *best = NULL
+    cdef int i, wanted, most = 0
+    for i in range(port.count):
+        here = &self.rows[port.rules[i]]
+        expire(self, here)
+        if is_peer(here, source):
+            return here
+    for i in range(port.count):
+        here = &self.rows[port.rules[i]]
+        wanted = wish(here, source)
+        if wanted > most:
+            best, most = here, wanted
+    return best
+
+
+cdef void arrive(worker *self, uint32_t index, unsigned int slot) noexcept nogil:
+    """One datagram in the inbox: pass it up, forward it, or count why not."""
+    cdef port_t *port = &self.ports[index]
+    cdef mmsghdr *message = &self.inbox[slot]
+    cdef address source
+    cdef media what
+    cdef row *here
+    message.msg_hdr.msg_namelen = sizeof(sockaddr_in6)
+    if port.count == 0:
+        BUMP(&self.no_rule, 1)
+        return
+    if message.msg_hdr.msg_flags & MSG_TRUNC:
+        BUMP(&self.counters[port.rules[0]].malformed, 1)
+        return
+    from_sockaddr(&self.in_names[slot], &source)
+    classify(self.buffers[slot], message.msg_len, &what)
+    if what.kind == STUN and wants_stun(self, port):
+        report_stun(self, index, &source, slot, what.length)
+        return
+    here = find(self, port, &source)
+    if here == NULL:
+        BUMP(&self.counters[port.rules[0]].stranger, 1)
+    else:
+        receive(self, here, &source, slot, &what)
+
+
+cdef bint wants_stun(worker *self, const port_t *port) noexcept nogil:
+    cdef int i
+    for i in range(port.count):
+        if self.rows[port.rules[i]].rule.stun:
+            return True
+    return False
+
+
+cdef void receive(
+    worker *self, row *here, const address *source, unsigned int slot, const media *what
+) noexcept nogil:
+    cdef counters_t *counters = &self.counters[here.rule.id]
+    cdef rule_t *rule = &here.rule
+    if not rule.opaque and what.kind == STUN:
+        BUMP(&counters.stun, 1)
+    elif not rule.opaque and what.kind == UNKNOWN:
+        BUMP(&counters.malformed, 1)
+    elif not is_source(here, source) and not learn_from(self, here, source, what):
+        BUMP(&counters.stranger, 1)
+    else:
+        STORE64(&counters.last_packet, self.now)
+        if what.kind == RTCP and not rule.opaque:
+            BUMP(&counters.rtcp_packets, 1)
+            BUMP(&counters.rtcp_bytes, what.length)
+            forward(self, here, rule.rtcp, rule.rtcp_count, slot, what.length)
+            return
+        BUMP(&counters.rtp_packets, 1)
+        BUMP(&counters.rtp_bytes, what.length)
+        if what.kind == RTP and not rule.opaque:
+            STORE32(&counters.ssrc, what.ssrc)
+            STORE16(&counters.seq, what.seq)
+            STORE8(&counters.payload_type, what.payload_type)
+        forward(self, here, rule.rtp, rule.rtp_count, slot, what.length)
+
+
+# ---- out
+
+cdef void forward(
+    worker *self, const row *here, const output *outputs, int count, unsigned int slot, uint32_t length
+) noexcept nogil:
+    cdef counters_t *counters = &self.counters[here.rule.id]
+    cdef row *there
+    cdef int i
+    if count == 0:
+        BUMP(&counters.no_output, 1)
+    for i in range(count):
+        there = &self.rows[outputs[i].rule]
+        if LOAD32(&there.owner) != self.number or there.rule.life != outputs[i].life:
+            BUMP(&counters.no_peer, 1)
+        elif there.rule.port == NO_PORT or there.send_to.address.port == 0:
+            BUMP(&counters.no_peer, 1)
+        else:
+            queue(self, here.rule.id, there, slot, length)
+
+
+cdef void queue(worker *self, uint32_t origin, row *there, unsigned int slot, uint32_t length) noexcept nogil:
+    """Put a datagram of the inbox into the outbox, which holds datagrams of one socket."""
+    cdef port_t *port = &self.ports[there.rule.port]
+    cdef unsigned int i
+    cdef socklen_t name
+    if self.out_count == OUTBOX or (self.out_count and self.out_fd != port.fd):
+        flush(self)
+    i = self.out_count
+    name = to_sockaddr(&there.send_to.address, port.v6, &self.out_names[i])
+    if name == 0:
+        BUMP(&self.counters[origin].send_error, 1)
+        return
+    self.out_fd = port.fd
+    self.out_from[i] = origin
+    self.out_to[i] = there.rule.id
+    self.outbox[i].msg_hdr.msg_namelen = name
+    self.out_data[i].iov_base = self.buffers[slot]
+    self.out_data[i].iov_len = length
+    self.out_count = i + 1
+
+
+cdef void flush(worker *self) noexcept nogil:
+    """Send the outbox. What the kernel refuses (EAGAIN, EPERM, EMSGSIZE...) is counted, and the rest goes on."""
+    cdef unsigned int i, done = 0
+    cdef int count
+    while done < self.out_count:
+        if self.out_count - done == 1:
+            count = 1 if sendmsg(self.out_fd, &self.outbox[done].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 else 0
+        else:
+            count = sendmmsg(self.out_fd, &self.outbox[done], self.out_count - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if count <= 0:
+            BUMP(&self.counters[self.out_from[done]].send_error, 1)
+            done += 1
+            continue
+        for i in range(done, done + count):
+            BUMP(&self.counters[self.out_to[i]].sent_packets, 1)
+            BUMP(&self.counters[self.out_to[i]].sent_bytes, self.out_data[i].iov_len)
+        done += count
+    self.out_count = 0

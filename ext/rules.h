@@ -1,0 +1,165 @@
+/* What the forwarding plane knows: ports, rules, latches, counters.
+ *
+ * Plain C structs without pointers, so that a kernel program can share them.
+ * Addresses and their ports are in network byte order, everything else is in
+ * the machine's. One worker thread owns a row and is the only one that writes
+ * it; fields that Python reads while it does are written with the atomic
+ * stores below, which are plain moves on x86-64 and arm64.
+ */
+#ifndef ICERELAY_RULES_H
+#define ICERELAY_RULES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define MAX_SOURCES 32       /* relay.forward.rule.MAX_SOURCES */
+#define MAX_OUTPUTS 64       /* per rule and kind; also rules per port */
+#define NO_PORT UINT32_MAX
+
+#define LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define BUMP(p, v) STORE((p), LOAD(p) + (v)) /* one writer: no lock prefix */
+#define LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+/* A transport address. IPv4 is ::ffff:a.b.c.d, so there is one comparison.
+ * Port 0 means "none". */
+struct address {
+    uint64_t high;
+    uint64_t low;
+    uint64_t port; /* as in sockaddr_in; wide, so that there is no padding */
+};
+_Static_assert(sizeof(struct address) == 24, "an address has no holes");
+
+/* Where a rule's peer is sent to, readable by another thread: a sequence
+ * lock. `version` is odd while the owner writes. */
+struct shared_address {
+    uint32_t version;
+    struct address address;
+};
+
+/* The latest run of consistent packets of one source (relay/latching.py, Run). */
+struct run {
+    uint32_t length;
+    uint32_t ssrc;
+    uint16_t seq;
+};
+
+enum latch_state { WAITING, LATCHED, LOCKED };
+
+/* relay/latching.py, Latch. */
+struct latch {
+    struct address peer;
+    struct address challenger;
+    int64_t until; /* end of the window, CLOCK_MONOTONIC, ns */
+    struct run run;
+    struct run challenge;
+    uint8_t state;
+};
+
+/* Another rule. Ids are used again: `life` tells one use from the next, so
+ * that a stale output never reaches a stranger's call. */
+struct output {
+    uint32_t rule;
+    uint32_t life;
+};
+
+enum learn { NOBODY, WINDOW }; /* relay.forward.rule.Learn */
+
+/* relay/forward/rule.py, Rule. */
+struct rule {
+    uint32_t id;
+    uint32_t life;
+    uint32_t port;       /* index of a struct port; NO_PORT after it was closed */
+    uint32_t generation;
+    struct address remote;
+    struct address hint; /* its port means nothing but "there is one" */
+    uint8_t learn;
+    uint8_t asymmetric;
+    uint8_t stun;
+    uint8_t opaque;
+    uint8_t source_count;
+    uint8_t rtp_count;
+    uint8_t rtcp_count;
+    struct output rtp[MAX_OUTPUTS];
+    struct output rtcp[MAX_OUTPUTS];
+    struct address sources[MAX_SOURCES];
+};
+
+/* A rule in place. `owner` is the worker's number plus one, 0 for an empty
+ * row; nothing else in a row may be touched by another worker. */
+struct row {
+    uint32_t owner;
+    struct shared_address send_to;
+    struct latch latch;
+    struct rule rule;
+};
+
+/* A row of Plane.counters(): relay/forward/fake.py, COUNTERS. */
+struct counters {
+    uint64_t rtp_packets;
+    uint64_t rtp_bytes;
+    uint64_t rtcp_packets;
+    uint64_t rtcp_bytes;
+    uint64_t sent_packets;
+    uint64_t sent_bytes;
+    uint64_t stranger;
+    uint64_t malformed;
+    uint64_t no_output;
+    uint64_t no_peer;
+    uint64_t send_error;
+    uint64_t stun;
+    int64_t last_packet; /* CLOCK_MONOTONIC, ns; 0: never */
+    uint32_t ssrc;
+    uint16_t seq;
+    uint8_t payload_type;
+    uint8_t state;       /* enum latch_state */
+    uint64_t unused[2];
+};
+_Static_assert(sizeof(struct counters) == 128, "two cache lines, shared with no other row");
+
+/* A local port and the rules that listen at it, oldest first. */
+struct port {
+    int32_t fd; /* -1: closed */
+    uint8_t v6;
+    uint8_t count;
+    uint32_t rules[MAX_OUTPUTS];
+};
+
+static inline int same_host(const struct address *a, const struct address *b)
+{
+    return a->high == b->high && a->low == b->low;
+}
+
+static inline int same_address(const struct address *a, const struct address *b)
+{
+    return same_host(a, b) && a->port == b->port;
+}
+
+static inline void share_address(struct shared_address *shared, const struct address *value)
+{
+    STORE(&shared->version, shared->version + 1);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    STORE(&shared->address.high, value->high);
+    STORE(&shared->address.low, value->low);
+    STORE(&shared->address.port, value->port);
+    STORE_RELEASE(&shared->version, shared->version + 1);
+}
+
+static inline struct address read_address(struct shared_address *shared)
+{
+    struct address value;
+    uint32_t before, after;
+
+    do {
+        before = LOAD_ACQUIRE(&shared->version);
+        value.high = LOAD(&shared->address.high);
+        value.low = LOAD(&shared->address.low);
+        value.port = LOAD(&shared->address.port);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        after = LOAD(&shared->version);
+    } while (before != after || before & 1);
+    return value;
+}
+
+#endif

@@ -1,0 +1,59 @@
+# Declarations of rules.h.
+
+cdef extern from "rules.h" nogil:
+    enum: MAX_SOURCES, MAX_OUTPUTS, NO_PORT
+    enum: WAITING, LATCHED, LOCKED
+    enum: NOBODY
+    enum: LEARN_IN_WINDOW "WINDOW"
+    struct address:
+        uint64_t high, low, port
+    struct shared_address:
+        address address
+    struct run_t "run":
+        uint32_t length, ssrc
+        uint16_t seq
+    struct latch_t "latch":
+        address peer, challenger
+        int64_t until
+        run_t run, challenge
+        uint8_t state
+    struct output:
+        uint32_t rule, life
+    struct rule_t "rule":
+        uint32_t id, life, port, generation
+        address remote, hint
+        uint8_t learn, asymmetric, stun, opaque, source_count, rtp_count, rtcp_count
+        output rtp[64]
+        output rtcp[64]
+        address sources[32]
+    struct row:
+        uint32_t owner
+        shared_address send_to
+        latch_t latch
+        rule_t rule
+    struct counters_t "counters":
+        uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
+        uint64_t stranger, malformed, no_output, no_peer, send_error, stun
+        int64_t last_packet
+        uint32_t ssrc
+        uint16_t seq
+        uint8_t payload_type, state
+    struct port_t "port":
+        int32_t fd
+        uint8_t v6, count
+        uint32_t rules[64]
+    bint same_host(const address *a, const address *b)
+    bint same_address(const address *a, const address *b)
+    void share_address(shared_address *shared, const address *value)
+    address read_address(shared_address *shared)
+    void BUMP(uint64_t *counter, uint64_t by)
+    uint64_t LOAD(uint64_t *counter)
+    uint32_t LOAD32 "LOAD"(uint32_t *field)
+    void STORE8 "STORE"(uint8_t *field, uint8_t value)
+    void STORE16 "STORE"(uint16_t *field, uint16_t value)
+    void STORE32 "STORE"(uint32_t *field, uint32_t value)
+    void STORE64 "STORE"(int64_t *field, int64_t value)
+    uint64_t LOAD_ACQUIRE(uint64_t *index)
+    void STORE_RELEASE(uint64_t *index, uint64_t value)
+    int32_t LOAD_ACQUIRE_FD "LOAD_ACQUIRE"(int32_t *fd)
+    void STORE_RELEASE_FD "STORE_RELEASE"(int32_t *fd, int32_t value)

@@ -1,0 +1,249 @@
+# The worker thread: everything from epoll to sendmmsg. No Python object, no GIL.
+
+cdef enum:
+    BATCH = 32           # datagrams taken from one port per turn: some 0.3 ms of work
+    READY = 64           # ports served per turn
+    OUTBOX = 64          # datagrams sent in one system call
+    BUFFER = 9280        # a jumbo frame, or a fragmented video packet; not a power of two, for the cache's sake
+    STUN_BYTES = 1500    # largest STUN datagram that goes up
+    EVENTS = 2048        # events per worker that Python may be late with; a power of two
+    COMMANDS = 4096      # batches per worker that may wait; a power of two
+    PORTS = 65536
+    WAKE = 0xFFFFFFFF    # mark of the worker's own eventfd among the ports
+
+cdef enum:
+    STUN, DTLS, RTP, RTCP, UNKNOWN
+cdef enum:
+    STUN_ARRIVED, PEER_LATCHED
+cdef enum:
+    CHANGE, CLOSE, STOP
+
+cdef enum:
+    RUN_PROOF = 5
+    RUN_STEP = 10
+
+cdef struct media:
+    int kind
+    uint32_t length
+    uint32_t ssrc
+    uint16_t seq
+    uint8_t payload_type
+
+cdef struct change:
+    bint drop
+    rule_t rule
+
+cdef struct command:
+    int kind
+    uint32_t port
+    uint32_t count
+    change *changes
+
+cdef struct event:
+    int kind
+    uint32_t subject     # port of STUN_ARRIVED, rule of PEER_LATCHED
+    uint32_t length
+    address source
+    uint8_t data[STUN_BYTES]
+
+cdef struct worker:
+    uint32_t number      # counted from 1: the mark of an owner
+    int epoll, wake, news
+    bint stopping, told
+    int64_t now, window
+    row *rows
+    counters_t *counters
+    port_t *ports
+    command *commands
+    event *events
+    uint64_t no_rule, events_lost
+    uint64_t command_head, event_tail    # the worker's ends of the rings
+    uint64_t apart[8]                    # on another cache line:
+    uint64_t command_tail, event_head    # Python's ends
+    uint64_t apart_again[8]
+    int out_fd
+    unsigned int out_count
+    uint32_t out_from[OUTBOX]
+    uint32_t out_to[OUTBOX]
+    mmsghdr outbox[OUTBOX]
+    iovec out_data[OUTBOX]
+    sockaddr_in6 out_names[OUTBOX]
+    mmsghdr inbox[BATCH]
+    iovec in_data[BATCH]
+    sockaddr_in6 in_names[BATCH]
+    epoll_event ready[READY]
+    uint8_t buffers[BATCH][BUFFER]
+
+
+# ---- down and up: commands and events
+
+cdef void obey(worker *self) noexcept nogil:
+    cdef uint64_t tail = LOAD_ACQUIRE(&self.command_tail)
+    cdef command *order
+    cdef uint32_t i
+    while self.command_head != tail:
+        order = &self.commands[self.command_head % COMMANDS]
+        if order.kind == STOP:
+            self.stopping = True
+        elif order.kind == CLOSE:
+            close_port(self, order.port)
+        else:
+            for i in range(order.count):
+                if order.changes[i].drop:
+                    drop(self, order.changes[i].rule.id)
+                else:
+                    put(self, &order.changes[i].rule)
+        STORE_RELEASE(&self.command_head, self.command_head + 1)
+    if self.told:
+        tell(self)
+
+
+cdef void put(worker *self, const rule_t *rule) noexcept nogil:
+    cdef row *here = &self.rows[rule.id]
+    cdef bint present = here.owner != 0
+    cdef bint linked = present and here.rule.port == rule.port
+    if not linked:
+        unlink(self, here)
+    if not present or here.rule.generation != rule.generation:
+        memset(&here.latch, 0, sizeof(latch_t))
+    here.rule = rule[0]
+    if not linked:
+        self.ports[rule.port].rules[self.ports[rule.port].count] = rule.id
+        self.ports[rule.port].count += 1
+    STORE8(&self.counters[rule.id].state, here.latch.state)
+    STORE32(&here.owner, self.number)
+    publish(here)
+
+
+cdef void drop(worker *self, uint32_t id) noexcept nogil:
+    cdef row *here = &self.rows[id]
+    unlink(self, here)
+    STORE32(&here.owner, 0)
+
+
+cdef void unlink(worker *self, row *here) noexcept nogil:
+    """Take a rule from its port; the order of the others stays."""
+    cdef port_t *port
+    cdef int i, kept = 0
+    if here.owner == 0 or here.rule.port == NO_PORT:
+        return
+    port = &self.ports[here.rule.port]
+    for i in range(port.count):
+        if port.rules[i] != here.rule.id:
+            port.rules[kept] = port.rules[i]
+            kept += 1
+    port.count = kept
+
+
+cdef void close_port(worker *self, uint32_t index) noexcept nogil:
+    cdef port_t *port = &self.ports[index]
+    cdef int i
+    epoll_ctl(self.epoll, EPOLL_CTL_DEL, port.fd, NULL)
+    for i in range(port.count):
+        self.rows[port.rules[i]].rule.port = NO_PORT
+    port.count = 0
+    STORE_RELEASE_FD(&port.fd, -1)
+    self.told = True
+
+
+cdef void push_event(
+    worker *self, int kind, uint32_t subject, const address *source, const uint8_t *data, uint32_t length
+) noexcept nogil:
+    cdef event *slot = &self.events[self.event_tail % EVENTS]
+    if self.event_tail - LOAD_ACQUIRE(&self.event_head) == EVENTS:
+        BUMP(&self.events_lost, 1)
+        return
+    slot.kind = kind
+    slot.subject = subject
+    slot.source = source[0]
+    slot.length = length
+    if length:
+        memcpy(slot.data, data, length)
+    STORE_RELEASE(&self.event_tail, self.event_tail + 1)
+    self.told = True
+
+
+cdef void report_stun(
+    worker *self, uint32_t index, const address *source, unsigned int slot, uint32_t length
+) noexcept nogil:
+    if length > STUN_BYTES:
+        BUMP(&self.counters[self.ports[index].rules[0]].malformed, 1)
+    else:
+        push_event(self, STUN_ARRIVED, index, source, self.buffers[slot], length)
+
+
+cdef void tell(worker *self) noexcept nogil:
+    cdef uint64_t one = 1
+    self.told = False
+    write(self.news, &one, sizeof(one))
+
+
+# ---- the thread
+
+cdef void run(worker *self) noexcept nogil:
+    cdef int i, count
+    cdef uint64_t rings
+    prepare(self)
+    while not self.stopping:
+        count = epoll_wait(self.epoll, self.ready, READY, -1)
+        self.now = monotonic()
+        obey(self)
+        for i in range(count):
+            if self.ready[i].data.u32 == WAKE:
+                read(self.wake, &rings, sizeof(rings))
+                obey(self)  # what came between the first look and the reading
+            else:
+                serve(self, self.ready[i].data.u32, self.ready[i].events)
+            if self.told:
+                tell(self)
+
+
+cdef void serve(worker *self, uint32_t index, uint32_t events) noexcept nogil:
+    """One bounded batch from one port, unless it was closed since epoll named it."""
+    cdef int fd = LOAD_ACQUIRE_FD(&self.ports[index].fd)
+    cdef int slot, count
+    if fd < 0:
+        return
+    if events & EPOLLERR:
+        discard_errors(fd)
+    count = recvmmsg(fd, self.inbox, BATCH, MSG_DONTWAIT, NULL)
+    for slot in range(count):
+        arrive(self, index, slot)
+    flush(self)
+
+
+cdef void discard_errors(int fd) noexcept nogil:
+    """Read what epoll reports as an error, for it would report it again and again."""
+    cdef msghdr message
+    cdef int error, i
+    cdef socklen_t length = sizeof(error)
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length)
+    memset(&message, 0, sizeof(message))
+    for i in range(BATCH):
+        if recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0:
+            return
+
+
+cdef int64_t monotonic() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef void prepare(worker *self) noexcept nogil:
+    """Leave signals to Python's thread; point the headers at their buffers."""
+    cdef sigset_t all_signals
+    cdef int i
+    sigfillset(&all_signals)
+    pthread_sigmask(SIG_BLOCK, &all_signals, NULL)
+    for i in range(BATCH):
+        self.in_data[i].iov_base = self.buffers[i]
+        self.in_data[i].iov_len = BUFFER
+        self.inbox[i].msg_hdr.msg_iov = &self.in_data[i]
+        self.inbox[i].msg_hdr.msg_iovlen = 1
+        self.inbox[i].msg_hdr.msg_name = &self.in_names[i]
+        self.inbox[i].msg_hdr.msg_namelen = sizeof(sockaddr_in6)
+    for i in range(OUTBOX):
+        self.outbox[i].msg_hdr.msg_iov = &self.out_data[i]
+        self.outbox[i].msg_hdr.msg_iovlen = 1
+        self.outbox[i].msg_hdr.msg_name = &self.out_names[i]

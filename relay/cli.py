@@ -1,0 +1,89 @@
+"""The command ``icerelay``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from relay.config import ConfigError, Loaded, load, rtpengine
+from relay.config.options import OPTIONS, Option
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="icerelay", prog_name="icerelay")
+def main() -> None:
+    """Media relay for SIP, driven over rtpengine's ng protocol."""
+
+
+def _ours(option: Option) -> click.Option:
+    names = [f"--{option.name}"]
+    names += [f"--{option.alias}"] if option.alias else []
+    names += [f"-{option.short}"] if option.short else []
+    return click.Option(names, multiple=True, metavar=option.metavar, help=option.help)
+
+
+def _foreign(name: str) -> click.Option:
+    """An option of rtpengine: taken with its value, not shown, and named in a notice at start."""
+    names = [f"--{name}", *(f"-{letter}" for letter in rtpengine.SHORT.get(name, ""))]
+    if name in rtpengine.FLAGS:
+        return click.Option(names, count=True, hidden=True)
+    return click.Option(names, multiple=True, hidden=True)
+
+
+def _serve(check_config: bool, **options: tuple[str, ...] | int) -> None:
+    """Run the daemon in the foreground. Takes rtpengine's option names."""
+    loaded = _load(options)
+    if check_config:
+        for notice in loaded.notices:
+            click.echo(notice)
+        click.echo("the configuration is usable")
+        return
+    from relay import daemon
+
+    sys.exit(daemon.serve(loaded.settings, loaded.notices))
+
+
+def _load(options: dict[str, tuple[str, ...] | int]) -> Loaded:
+    given: dict[str, tuple[str, ...]] = {}
+    for key, value in options.items():
+        if value:
+            given[key.replace("_", "-")] = value if isinstance(value, tuple) else ("",)
+    try:
+        return load(given)
+    except ConfigError as error:
+        click.echo(f"icerelay: {error}", err=True)
+        sys.exit(2)
+
+
+main.add_command(
+    click.Command(
+        "serve",
+        callback=_serve,
+        help=_serve.__doc__,
+        params=[
+            *map(_ours, OPTIONS),
+            click.Option(
+                ["--config-file"], multiple=True, metavar="FILE", help="A .toml, or an rtpengine.conf."
+            ),
+            click.Option(["--config-section"], multiple=True, metavar="NAME", help="Section of it to use."),
+            click.Option(
+                ["--check-config"], is_flag=True, help="Say whether the configuration is usable, and end."
+            ),
+            *map(_foreign, sorted(rtpengine.NAMES)),
+        ],
+    )
+)
+
+
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Place a call through a daemon of its own and show what happened to it."""
+    from relay import demo as demonstration
+
+    sys.exit(demonstration.main(list(arguments)))
+
+
+if __name__ == "__main__":
+    main(prog_name="icerelay")

@@ -1,0 +1,258 @@
+"""The options: their names, what may be written, and what it means.
+
+A parser takes the text and the machine's addresses, and raises ``ValueError``
+with a sentence that says what to write instead.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ifaddr
+
+from relay.config.settings import Interface
+
+Machine = Sequence[tuple[str, str]]
+"""Addresses of this machine: (device, numeric address without scope)."""
+
+Listen = tuple[str, int]
+
+
+def machine_addresses() -> list[tuple[str, str]]:
+    """Every address of every device, link-local ones left out: no peer could name them."""
+    return [
+        (str(adapter.name), address)
+        for adapter in ifaddr.get_adapters()
+        for ip in adapter.ips
+        if not ipaddress.ip_address(address := ip.ip if isinstance(ip.ip, str) else ip.ip[0]).is_link_local
+    ]
+
+
+def outward(machine: Machine) -> list[str]:
+    """The addresses that others can reach."""
+    return [address for _, address in machine if not ipaddress.ip_address(address).is_loopback]
+
+
+def suggestion(machine: Machine) -> str:
+    """An address to show in an error: one of this machine if it has any."""
+    return next(iter(outward(machine)), "192.0.2.1")
+
+
+def parse_interface(text: str, machine: Machine) -> tuple[Interface, ...]:
+    """``[NAME/]IP[!ADVERTISED]``; a device name or ``any`` in place of IP stands for all its addresses.
+
+    >>> parse_interface("public/10.0.0.5!192.0.2.7", [])
+    (Interface(name='public', address='10.0.0.5', advertised='192.0.2.7'),)
+    """
+    name, slash, rest = text.partition("/")
+    if not slash:
+        name, rest = "default", text
+    if not name or set(name) & set(":=!"):
+        raise ValueError(
+            f"interface names are plain words, no groups or aliases; write public/{rest or name}"
+        )
+    local, bang, told = rest.partition("!")
+    advertised = _advertised(told, local) if bang else None
+    interfaces = [Interface(name, address, advertised or address) for address in _local(local, machine)]
+    fitting = tuple(found for found in interfaces if (":" in found.address) == (":" in found.advertised))
+    if not fitting:
+        raise ValueError(f"{told} is of another family than {local}; write two IPv4 or two IPv6 addresses")
+    return fitting
+
+
+def _advertised(text: str, local: str) -> str:
+    try:
+        return _peer_address(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; after the ! write the address that peers see: {local}!192.0.2.7"
+        ) from None
+
+
+def _local(local: str, machine: Machine) -> list[str]:
+    if local == "any" and outward(machine):
+        return outward(machine)
+    if devices := [address for device, address in machine if device == local]:
+        return devices
+    try:
+        return [_peer_address(local)]
+    except ValueError as error:
+        mine = ", ".join(outward(machine)) or "none but loopback"
+        raise ValueError(f"{error}; write an address of this machine ({mine})") from None
+
+
+def _peer_address(text: str) -> str:
+    """A numeric address that can stand in an SDP."""
+    try:
+        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError(f"{text or 'nothing'} is not an IP address") from None
+    if address.is_unspecified or address.is_multicast or (address.version == 6 and address.is_link_local):
+        raise ValueError(f"no peer can send to {text}")
+    return str(address)
+
+
+def parse_listen(text: str, machine: Machine) -> tuple[Listen, ...]:
+    """``[ADDR:]PORT``; a port alone is every address, a host name its first IPv4 (else IPv6) address.
+
+    >>> parse_listen("[::1]:2223", [])
+    (('::1', 2223),)
+    """
+    host, _, digits = text.rpartition(":")
+    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits) <= 65535:
+        raise ValueError(
+            f"{digits or 'nothing'} is not a port (1 to 65535); write for example 127.0.0.1:2223"
+        )
+    port = int(digits)
+    if not host:
+        return _wildcards(port, machine)
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"an IPv6 address stands in brackets; write [{host}]:{port}")
+    return ((_numeric(host.strip("[]")), port),)
+
+
+def _wildcards(port: int, machine: Machine) -> tuple[Listen, ...]:
+    has_ipv6 = any(":" in address for _, address in machine)
+    return (("0.0.0.0", port), ("::", port)) if has_ipv6 else (("0.0.0.0", port),)
+
+
+def _numeric(host: str) -> str:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        raise ValueError(
+            f"the host {host} has no address; write a numeric one, 127.0.0.1 for example"
+        ) from None
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return str(found[0][4][0])
+
+
+LEVELS = ("CRITICAL", "CRITICAL", "CRITICAL", "ERROR", "WARNING", "INFO", "INFO", "DEBUG")
+"""syslog's levels 0 .. 7, which rtpengine's option counts in, as names of the logging module."""
+
+
+def parse_log_level(text: str, _machine: Machine) -> str:
+    """0 .. 7 or a name.
+
+    >>> parse_log_level("6", [])
+    'INFO'
+    """
+    if text.isascii() and text.isdigit() and int(text) < len(LEVELS):
+        return LEVELS[int(text)]
+    if text.upper() in LEVELS:
+        return text.upper()
+    raise ValueError(
+        "write 0 to 7 (3 errors, 4 warnings, 6 calls, 7 everything) or error, warning, info, debug"
+    )
+
+
+def _number(what: str, low: int, high: int, hint: str) -> Callable[[str, Machine], int]:
+    def parse(text: str, _machine: Machine) -> int:
+        if not text.isascii() or not text.isdigit():
+            raise ValueError(f"not a whole number; {hint}")
+        if not low <= int(text) <= high:
+            raise ValueError(f"{what} go from {low} to {high}; {hint}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(low: int, default: int) -> Callable[[str, Machine], int]:
+    hint = f"write seconds, {default} for example" if default else "write seconds, 0 for no limit"
+    return _number("seconds", low, 2**31 - 1, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option; its key in ``Settings`` is ``name`` with underscores."""
+
+    name: str
+    metavar: str
+    parse: Callable[[str, Machine], Any]
+    help: str
+    many: bool = False  # may be repeated, and ``;`` separates several; parse returns a tuple
+    short: str = ""  # rtpengine's one-letter form
+    alias: str = ""
+
+
+OPTIONS = (
+    Option(
+        "interface",
+        "[NAME/]IP[!ADVERTISED]",
+        parse_interface,
+        "Address for media, and after ! the one that peers are told. Repeatable; the first is the default.",
+        many=True,
+        short="i",
+    ),
+    Option(
+        "listen-ng",
+        "[ADDR:]PORT",
+        parse_listen,
+        "UDP address of the ng control protocol. Repeatable. [127.0.0.1:2223]",
+        many=True,
+        short="n",
+    ),
+    Option(
+        "listen-http",
+        "[ADDR:]PORT",
+        parse_listen,
+        "TCP address of /ping and /metrics. Repeatable. [off]",
+        many=True,
+    ),
+    Option(
+        "port-min",
+        "PORT",
+        _number("ports", 1, 65535, "write a number below port-max (39999 if you do not set it)"),
+        "First media port. [30000]",
+        short="m",
+    ),
+    Option(
+        "port-max",
+        "PORT",
+        _number("ports", 1, 65535, "write a number above port-min (30000 if you do not set it)"),
+        "Last media port. [39999]",
+        short="M",
+    ),
+    Option(
+        "timeout",
+        "SECONDS",
+        _seconds(1, 60),
+        "A call ends when no stream received anything for so long. [60]",
+        short="o",
+    ),
+    Option("silent-timeout", "SECONDS", _seconds(1, 3600), "The same for calls on hold. [3600]", short="s"),
+    Option("offer-timeout", "SECONDS", _seconds(1, 3600), "A call that was never answered ends. [3600]"),
+    Option(
+        "final-timeout", "SECONDS", _seconds(0, 0), "Longest life of a call, 0 for no limit. [0]", short="a"
+    ),
+    Option(
+        "delete-delay",
+        "SECONDS",
+        _seconds(0, 30),
+        "From the proxy's delete to the end of a call. [30]",
+        short="d",
+    ),
+    Option(
+        "tos",
+        "BYTE",
+        _number("TOS bytes", 0, 255, "write 184 for expedited forwarding, 0 for none"),
+        "TOS byte of media packets, DSCP times 4. [0]",
+        short="T",
+    ),
+    Option("log-level", "LEVEL", parse_log_level, "0 to 7, or error, warning, info, debug. [6]", short="L"),
+    Option(
+        "workers",
+        "N",
+        _number("workers", 1, 256, "write the number of cores, or leave it out"),
+        "Threads that forward media. [one per core]",
+        alias="num-threads",
+    ),
+)
+
+BY_NAME = {option.name: option for option in OPTIONS} | {
+    option.alias: option for option in OPTIONS if option.alias
+}

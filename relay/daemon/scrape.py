@@ -1,0 +1,39 @@
+"""What a scrape of the metrics sees: counted where it happens, read here."""
+
+from __future__ import annotations
+
+import time
+
+from relay.control.ng import BUCKETS, NgServer
+from relay.daemon.engine import Engine
+from relay.metrics.collector import PortUse, Snapshot
+
+
+def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
+    """The state of the relay at this moment."""
+    calls = engine.registry.calls.values()
+    legs = [leg for call in calls for leg in call.legs.values()]
+    medias = [media for leg in legs for media in leg.medias if media.streams]
+    answered = sum(call.answered for call in calls)
+    pool = engine.machine.pool
+    return Snapshot(
+        uptime=time.monotonic() - engine.started,
+        workers=engine.plane.workers,
+        calls={"offered": len(calls) - answered, "answered": answered},
+        legs=len(legs),
+        medias=len(medias),
+        streams=sum(len(media.streams) for media in medias),
+        sessions_total=engine.registry.created,
+        closed=engine.registry.closed,
+        totals=engine.plane.totals(),
+        ports=[
+            PortUse(at.name, at.address, pool.used(at.address), pool.free(at.address))
+            for at in engine.machine.addresses.values()
+        ],
+        ng_requests=ng.spent,
+        ng_bounds=BUCKETS,
+        ng_errors=ng.errors,
+        ng_repeats=ng.repeats,
+        ng_unanswerable=ng.unanswerable,
+        stun_refused=engine.registry.refused_stun,
+    )

@@ -1,0 +1,343 @@
+"""A plane without threads or sockets: the slow twin of the native one, for tests.
+
+``deliver`` takes a datagram as if it had arrived and returns what would be
+sent. The native plane must do the same for the same datagrams.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Event, Latched, PlaneFull, Stun
+from relay.forward.rule import MAX_SOURCES, Address, Change, Drop, Learn, Rule
+from relay.latching import WINDOW, Latch, State, Verdict
+
+MAX_OUTPUTS = 64
+"""Outputs of each kind that a rule can have, and rules that can share a port: no call forks so widely."""
+
+LARGEST = 9280
+"""Bytes of the largest datagram that is forwarded."""
+
+STUN_LIMIT = 1500
+"""Bytes of the largest STUN datagram that goes up."""
+
+MAGIC_COOKIE = b"\x21\x12\xa4\x42"
+
+Sent = tuple[int, Address, bytes]
+"""Local port (handle), destination, datagram."""
+
+
+class Kind(enum.Enum):
+    """What a datagram looks like (RFC 7983, RFC 5761)."""
+
+    STUN = enum.auto()
+    DTLS = enum.auto()
+    RTP = enum.auto()
+    RTCP = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+def kind_of(datagram: bytes) -> Kind:
+    """Tell the protocols apart that share a port.
+
+    >>> kind_of(bytes([128, 0]) + bytes(10))
+    <Kind.RTP: 3>
+    """
+    first, length = datagram[0] if datagram else 255, len(datagram)
+    if first < 4:
+        said = int.from_bytes(datagram[2:4], "big")
+        whole = length >= 20 and said + 20 == length and said % 4 == 0
+        return Kind.STUN if whole and datagram[4:8] == MAGIC_COOKIE else Kind.UNKNOWN
+    if 20 <= first < 64 and length >= 13:
+        return Kind.DTLS
+    if 128 <= first < 192:
+        if length >= 8 and 192 <= datagram[1] < 224:
+            return Kind.RTCP
+        if length >= 12:
+            return Kind.RTP
+    return Kind.UNKNOWN
+
+
+def check(rule: Rule) -> None:
+    """Raises ``ValueError`` for a rule that no plane takes."""
+    if len(rule.sources) > MAX_SOURCES:
+        raise ValueError(f"rule {rule.id}: more than {MAX_SOURCES} sources")
+    if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
+        raise ValueError(f"rule {rule.id}: more than {MAX_OUTPUTS} outputs")
+    for host, port in (*rule.sources, *((rule.remote,) if rule.remote else ())):
+        ipaddress.ip_address(host)
+        if not 0 < port < 65536:
+            raise ValueError(f"rule {rule.id}: not a port: {port}")
+
+
+@dataclass(slots=True)
+class _Port:
+    sock: socket.socket
+    worker: int
+    address: Address
+    rules: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Row:
+    """A rule in place. ``outputs`` say which life of the other rule is meant, as ids are used again."""
+
+    rule: Rule
+    latch: Latch
+    rtp: list[tuple[int, int]]
+    rtcp: list[tuple[int, int]]
+
+    def peer(self) -> Address | None:
+        learnt = self.rule.learn is Learn.WINDOW and not self.rule.asymmetric
+        return self.latch.peer if learnt and self.latch.peer is not None else self.rule.remote
+
+
+class FakePlane:
+    """Implements ``Plane``; see there. What ``send`` was given is in ``sent``.
+
+    ``on_close`` is called with the address and port of a socket after it was
+    closed: ``PortPool.release`` fits. ``window`` is the learn window, seconds.
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        rules: int = 4096,
+        window: float = WINDOW,
+        on_close: Callable[[str, int], object] | None = None,
+    ) -> None:
+        self.workers = workers
+        self.sent: list[Sent] = []
+        self._window = window
+        self._on_close = on_close
+        self._counters = np.zeros(rules, COUNTERS)
+        self._totals = dict.fromkeys((*SUMS, *PLANE_WIDE), 0)
+        self._ports: dict[int, _Port] = {}
+        self._next_port = 0
+        self._free = deque(range(rules))
+        self._life: dict[int, int] = {}
+        self._lives = 0
+        self._rows: dict[int, _Row] = {}
+        self._events: list[Event] = []
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._eventfd
+
+    def open(self, sock: socket.socket, worker: int) -> int:
+        if not 0 <= worker < self.workers:
+            raise ValueError(f"no worker {worker}")
+        handle, self._next_port = self._next_port, self._next_port + 1
+        self._ports[handle] = _Port(sock, worker, sock.getsockname()[:2])
+        return handle
+
+    def close(self, port: int) -> None:
+        closed = self._ports.pop(port)
+        closed.sock.close()
+        if self._on_close is not None:
+            self._on_close(*closed.address)
+
+    def allocate(self) -> int:
+        if not self._free:
+            raise PlaneFull(f"all {len(self._counters)} rules are in use")
+        id = self._free.popleft()
+        self._lives += 1
+        self._life[id] = self._lives
+        return id
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if isinstance(change, Drop):
+                self._drop(change.id)
+            else:
+                self._put(change)
+
+    def send(self, port: int, remote: Address, datagram: bytes) -> None:
+        if port in self._ports and self._reaches(port, remote):
+            self._totals["own_sent"] += 1
+            self.sent.append((port, remote, datagram))
+        else:
+            self._totals["own_send_error"] += 1
+
+    def events(self) -> list[Event]:
+        if self._events:
+            os.eventfd_read(self._eventfd)
+        events, self._events = self._events, []
+        return events
+
+    def counters(self) -> NDArray[np.void]:
+        return self._counters
+
+    def totals(self) -> dict[str, int]:
+        return {
+            name: value + (int(self._counters[name].sum()) if name in SUMS else 0)
+            for name, value in self._totals.items()
+        }
+
+    def peer(self, rule: int) -> Address | None:
+        return self._rows[rule].peer() if rule in self._rows else None
+
+    def stop(self) -> None:
+        for port in list(self._ports):
+            self.close(port)
+        os.close(self._eventfd)
+
+    def deliver(self, port: int, source: Address, datagram: bytes, now: float) -> list[Sent]:
+        """A datagram arrives; returns what leaves because of it, in order."""
+        at = self._ports[port]
+        if not at.rules:
+            self._totals["no_rule"] += 1
+            return []
+        if len(datagram) > LARGEST:
+            self._count(at.rules[0], "malformed")
+            return []
+        kind = kind_of(datagram)
+        if kind is Kind.STUN and any(self._rows[id].rule.stun for id in at.rules):
+            self._report_stun(at, Stun(port, source, datagram))
+            return []
+        chosen = self._choose(at.rules, source, now)
+        if chosen is None:
+            self._count(at.rules[0], "stranger")
+            return []
+        return self._receive(chosen, source, datagram, kind, now)
+
+    def _put(self, rule: Rule) -> None:
+        check(rule)
+        if rule.port not in self._ports or rule.id not in self._life:
+            raise ValueError(f"rule {rule.id} at port {rule.port}: one of them does not exist")
+        before = self._rows.get(rule.id)
+        latch = before.latch if before and before.rule.generation == rule.generation else Latch()
+        latch.remote, latch.hint, latch.opaque, latch.window = (
+            rule.remote,
+            rule.hint,
+            rule.opaque,
+            self._window,
+        )
+        shared = self._ports[rule.port].rules
+        if rule.id not in shared:
+            if len(shared) >= MAX_OUTPUTS:
+                raise ValueError(f"port {rule.port} has {MAX_OUTPUTS} rules already")
+            self._unlink(rule.id)
+            shared.append(rule.id)
+        rtp = [(id, self._life.get(id, 0)) for id in rule.rtp]
+        rtcp = [(id, self._life.get(id, 0)) for id in rule.rtcp]
+        self._rows[rule.id] = _Row(rule, latch, rtp, rtcp)
+        self._counters[rule.id]["state"] = latch.state
+
+    def _unlink(self, id: int) -> None:
+        for port in self._ports.values():
+            if id in port.rules:
+                port.rules.remove(id)
+
+    def _drop(self, id: int) -> None:
+        if id not in self._life:
+            raise ValueError(f"rule {id} was not allocated")
+        del self._life[id]
+        self._rows.pop(id, None)
+        self._unlink(id)
+        for name in SUMS:
+            self._totals[name] += int(self._counters[id][name])
+        self._counters[id] = np.zeros((), COUNTERS)
+        self._free.append(id)
+
+    def _choose(self, ids: list[int], source: Address, now: float) -> int | None:
+        """The rule this source belongs to: its peer's, else the one that would rather have it."""
+        for id in ids:
+            self._watch(id, lambda latch: latch.expire(now))
+            rule, latch = self._rows[id].rule, self._rows[id].latch
+            if source in rule.sources or (rule.learn is Learn.WINDOW and source == latch.peer):
+                return id
+        best = max(ids, key=lambda id: self._wish(self._rows[id], source))
+        return best if self._wish(self._rows[best], source) else None
+
+    def _wish(self, row: _Row, source: Address) -> int:
+        """How much a rule wants a source that is not its peer: 0 not at all, above 8 at once."""
+        rule, latch = row.rule, row.latch
+        if rule.learn is not Learn.WINDOW or not latch.listens(source):
+            return 0
+        wish = {3: 4, 2: 3 if source[0] == rule.hint else 2, 1: 1}[latch.rank(source)]
+        return wish + 8 * latch.welcomes(source)
+
+    def _receive(self, id: int, source: Address, datagram: bytes, kind: Kind, now: float) -> list[Sent]:
+        row = self._rows[id]
+        rule = row.rule
+        if not rule.opaque and kind in (Kind.STUN, Kind.UNKNOWN):
+            self._count(id, "stun" if kind is Kind.STUN else "malformed")
+            return []
+        rtp = kind is Kind.RTP and not rule.opaque
+        ssrc = int.from_bytes(datagram[8:12], "big") if rtp else None
+        seq = int.from_bytes(datagram[2:4], "big") if rtp else None
+        if source not in rule.sources and not self._latch(id, source, ssrc, seq, now):
+            self._count(id, "stranger")
+            return []
+        counters = self._counters[id]
+        rtcp = kind is Kind.RTCP and not rule.opaque
+        self._count(id, "rtcp_packets" if rtcp else "rtp_packets")
+        self._count(id, "rtcp_bytes" if rtcp else "rtp_bytes", len(datagram))
+        counters["last_packet"] = round(now * 1e9)
+        if rtp:
+            counters["ssrc"], counters["seq"], counters["payload_type"] = ssrc, seq, datagram[1] & 127
+        return self._forward(id, row.rtcp if rtcp else row.rtp, datagram)
+
+    def _latch(self, id: int, source: Address, ssrc: int | None, seq: int | None, now: float) -> bool:
+        verdicts: list[Verdict] = []
+        self._watch(id, lambda latch: verdicts.append(latch.packet(source, ssrc, seq, now)))
+        return verdicts == [Verdict.ACCEPTED]
+
+    def _forward(self, id: int, outputs: list[tuple[int, int]], datagram: bytes) -> list[Sent]:
+        if not outputs:
+            self._count(id, "no_output")
+        sent: list[Sent] = []
+        for output, life in outputs:
+            row = self._rows.get(output)
+            peer = row.peer() if row else None
+            if row is None or peer is None or self._life[output] != life or not self._same_worker(id, output):
+                self._count(id, "no_peer")
+            elif not self._reaches(row.rule.port, peer):
+                self._count(id, "send_error")
+            else:
+                self._count(output, "sent_packets")
+                self._count(output, "sent_bytes", len(datagram))
+                sent.append((row.rule.port, peer, datagram))
+        return sent
+
+    def _same_worker(self, id: int, output: int) -> bool:
+        """Whether the output's port is open, on the thread where our packet arrived."""
+        ours, other = (self._ports.get(self._rows[rule].rule.port) for rule in (id, output))
+        return ours is not None and other is not None and ours.worker == other.worker
+
+    def _reaches(self, port: int, remote: Address) -> bool:
+        """A socket sends to its own address family only."""
+        return (self._ports[port].sock.family == socket.AF_INET6) == (":" in remote[0])
+
+    def _watch(self, id: int, change: Callable[[Latch], object]) -> None:
+        """Let something happen to a latch, and tell when it settles."""
+        latch = self._rows[id].latch
+        before = latch.state
+        change(latch)
+        self._counters[id]["state"] = latch.state
+        if latch.state is State.LOCKED and before is not State.LOCKED and latch.peer is not None:
+            self._report(Latched(id, latch.peer))
+
+    def _report_stun(self, at: _Port, event: Stun) -> None:
+        if len(event.datagram) > STUN_LIMIT:
+            self._count(at.rules[0], "malformed")
+        else:
+            self._report(event)
+
+    def _report(self, event: Event) -> None:
+        self._events.append(event)
+        os.eventfd_write(self._eventfd, 1)
+
+    def _count(self, id: int, name: str, by: int = 1) -> None:
+        self._counters[id][name] += np.uint64(by)

@@ -1,0 +1,170 @@
+"""Latching: learn where a peer is from where its media arrives (RFC 7362, section 4).
+
+A peer behind a NAT announces an address that does not reach it. Its first
+packets show the one that does. This module decides which source to trust. It
+is the specification: the native plane does the same and is compared with it on
+random packets. ``now`` is seconds on any monotonic clock.
+
+    rank of a source: 3  the signalled address itself
+                      2  the same host as the signalled address or as the signalling
+                      1  anybody else
+
+               first packet             5 consistent packets, or rank 3,
+               (window opens)           or the window is over
+    WAITING ------------------> LATCHED ---------------------------------> LOCKED
+                                 |   ^                                  only this source,
+                                 +---+                                  for ever
+                     a higher rank, or the same rank
+                     with 5 consistent packets first
+
+"Consistent" is one SSRC with sequence numbers that go up by 1 .. 10: a stray or
+forged packet has no such company, so it does not capture a stream. A stranger
+never takes over a LOCKED one; only signalling does, by a new ``Latch``.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+Address = tuple[str, int]
+
+WINDOW = 1.0
+"""Seconds in which a better source may still take over: the phone's own packets come every 20 ms,
+and after a second of speech a change would be heard."""
+
+PROOF = 5
+"""Consistent packets that settle it: 100 ms of audio, and five guesses no blind sender gets right."""
+
+STEP = 10
+"""Sequence numbers that may be missing in a consistent run: a burst of loss of 200 ms."""
+
+
+class State(enum.IntEnum):
+    """How sure we are of the peer."""
+
+    WAITING = 0
+    LATCHED = 1
+    LOCKED = 2
+
+
+class Verdict(enum.IntEnum):
+    """What becomes of the packet."""
+
+    STRANGER = 0
+    ACCEPTED = 1
+
+
+@dataclass(slots=True)
+class Run:
+    """Length of the latest run of consistent packets of one source."""
+
+    length: int = 0
+    ssrc: int = 0
+    seq: int = 0
+
+    def add(self, ssrc: int, seq: int) -> None:
+        """One more RTP packet; ``seq`` is 0 .. 65535 and wraps."""
+        follows = self.length > 0 and ssrc == self.ssrc and 1 <= (seq - self.seq) & 0xFFFF <= STEP
+        self.length = self.length + 1 if follows else 1
+        self.ssrc, self.seq = ssrc, seq
+
+
+@dataclass(slots=True)
+class Latch:
+    """Trusts one source for one stream.
+
+    >>> latch = Latch(remote=("192.0.2.7", 4000))
+    >>> latch.packet(("203.0.113.9", 7000), ssrc=1, seq=10, now=0.0)
+    <Verdict.ACCEPTED: 1>
+    >>> latch.packet(("192.0.2.7", 4000), ssrc=2, seq=77, now=0.1)
+    <Verdict.ACCEPTED: 1>
+    >>> latch.packet(("203.0.113.9", 7000), ssrc=1, seq=11, now=0.2)
+    <Verdict.STRANGER: 0>
+    >>> latch.state, latch.peer
+    (<State.LOCKED: 2>, ('192.0.2.7', 4000))
+    """
+
+    remote: Address | None = None
+    hint: str | None = None
+    opaque: bool = False
+    """Not RTP: every packet counts as consistent."""
+    window: float = WINDOW
+    state: State = field(default=State.WAITING, init=False)
+    peer: Address | None = field(default=None, init=False)
+    _until: float = field(default=0.0, init=False)
+    _run: Run = field(default_factory=Run, init=False)
+    _challenger: Address | None = field(default=None, init=False)
+    _challenge: Run = field(default_factory=Run, init=False)
+
+    def rank(self, source: Address) -> int:
+        """How likely this is the peer, 1 .. 3."""
+        if source == self.remote:
+            return 3
+        host = source[0]
+        return 2 if host == self.hint or (self.remote is not None and host == self.remote[0]) else 1
+
+    def welcomes(self, source: Address) -> bool:
+        """Whether a packet from this source, which is not the peer, would make it the peer at once."""
+        if self.state is State.LOCKED:
+            return False
+        return self.peer is None or self.rank(source) > self.rank(self.peer)
+
+    def listens(self, source: Address) -> bool:
+        """Whether a packet from this source, which is not the peer, counts as evidence."""
+        if self.state is State.LOCKED:
+            return False
+        return self.peer is None or self.rank(source) >= self.rank(self.peer)
+
+    def expire(self, now: float) -> None:
+        """Lock when the window is over."""
+        if self.state is State.LATCHED and now >= self._until:
+            self.state = State.LOCKED
+
+    def packet(self, source: Address, ssrc: int | None, seq: int | None, now: float) -> Verdict:
+        """A packet that looks like media arrived.
+
+        ``ssrc`` and ``seq`` are None if it has none (RTCP, DTLS): it is judged
+        by its source, and neither lengthens nor breaks a run.
+        """
+        self.expire(now)
+        if self.state is State.LOCKED:
+            return Verdict.ACCEPTED if source == self.peer else Verdict.STRANGER
+        if source == self.peer:
+            self._count(self._run, ssrc, seq)
+        elif self.welcomes(source):
+            if self.state is State.WAITING:
+                self._until = now + self.window
+            self._adopt(source, Run())
+            self._count(self._run, ssrc, seq)
+        elif not self._proves_itself(source, ssrc, seq):
+            return Verdict.STRANGER
+        self.state = State.LATCHED
+        if self.rank(source) == 3 or self._run.length >= PROOF:
+            self.state = State.LOCKED
+        return Verdict.ACCEPTED
+
+    def _proves_itself(self, source: Address, ssrc: int | None, seq: int | None) -> bool:
+        """Count the packet of a source no better than the peer; it wins with PROOF consistent ones.
+
+        Only the latest such source is remembered: that bounds the memory.
+        """
+        if not self.listens(source):
+            return False
+        if source != self._challenger:
+            self._challenger, self._challenge = source, Run()
+        self._count(self._challenge, ssrc, seq)
+        if self._challenge.length < PROOF:
+            return False
+        self._adopt(source, self._challenge)
+        return True
+
+    def _adopt(self, source: Address, run: Run) -> None:
+        self.peer, self._run = source, run
+        self._challenger, self._challenge = None, Run()
+
+    def _count(self, run: Run, ssrc: int | None, seq: int | None) -> None:
+        if self.opaque:
+            run.length += 1
+        elif ssrc is not None and seq is not None:
+            run.add(ssrc, seq)

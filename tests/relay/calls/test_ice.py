@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from relay.forward.rule import Learn
+from relay.ice.agent import Agent as Peer
+from relay.ice.agent import Path, Send
+from relay.ice.credentials import Credentials
+from sdp.ice import IceDescription, read
+from sdp.session import Session
+from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, Desk, sdp, told
+
+WITH_ICE = sdp(ALICE, 10000, *ICE)
+BOB_ICE = (
+    "ice-ufrag:bbbb",
+    "ice-pwd:bbbbbbbbbbbbbbbbbbbbbb",
+    "candidate:1 1 udp 2130706431 10.0.0.6 50000 typ host",
+)
+ALICE_KEYS = Credentials("abcd", "abcdefghijklmnopqrstuv")
+BOB_KEYS = Credentials("bbbb", "bbbbbbbbbbbbbbbbbbbbbb")
+NAT = ("198.51.100.99", 61000)
+
+
+def ice(session: Session) -> IceDescription:
+    return read(session, session.medias[0])
+
+
+@pytest.mark.parametrize(
+    ("option", "offered", "wanted"),
+    [
+        (None, False, []),
+        (None, True, ["host"]),
+        ("default", True, ["host"]),
+        ("force", False, ["host"]),
+        ("force", True, ["host"]),
+        ("remove", True, []),
+        ("optional", False, ["host"]),
+        ("optional", True, ["host", "host"]),
+        ("force-relay", False, ["relay"]),
+        ("force-relay", True, ["host", "relay"]),
+        ("optimize", True, ["host"]),
+    ],
+)
+def test_candidates_towards_the_callee(option: str | None, offered: bool, wanted: list[str]) -> None:
+    options = {} if option is None else {"ICE": option}
+    offer = Desk(PLAIN[:1]).offer(WITH_ICE if offered else sdp(), **options)
+    found = ice(offer)
+    assert [candidate.type for candidate in found.candidates if candidate.component == 1] == wanted
+    assert found.offered == bool(wanted)
+    assert told(offer)[0] == RELAY
+
+
+def test_the_peers_own_candidates_are_above_ours_where_they_stay() -> None:
+    candidates = ice(Desk(PLAIN[:1]).offer(WITH_ICE, ICE="optional")).candidates
+    theirs, ours = candidates[0], candidates[1:]
+    assert theirs.address == "10.0.0.5"
+    assert all(candidate.priority < theirs.priority for candidate in ours)
+    assert len({candidate.priority for candidate in candidates}) == len(candidates)
+
+
+def test_credentials_are_ours_where_checks_end_here_and_the_peers_where_they_pass() -> None:
+    assert ice(Desk().offer(WITH_ICE, ICE="force")).ufrag != "abcd"
+    assert ice(Desk().offer(WITH_ICE, ICE="optional")).ufrag == "abcd"
+
+
+def test_every_address_of_the_interface_is_offered_the_callers_family_first() -> None:
+    found = [(c.component, c.address) for c in ice(Desk().offer(WITH_ICE)).candidates]
+    assert found == [(1, RELAY), (2, RELAY), (1, RELAY6), (2, RELAY6)]
+
+
+def test_required_mux_has_one_component() -> None:
+    offer = Desk().offer(WITH_ICE, ICE="force", rtcp_mux=["require"])
+    assert {candidate.component for candidate in ice(offer).candidates} == {1}
+
+
+def test_the_callers_ice_is_answered_whatever_the_callee_does() -> None:
+    desk = Desk()
+    desk.offer(WITH_ICE, ICE="remove")
+    answer = desk.answer(sdp(BOB))
+    assert ice(answer).offered
+
+
+def test_a_caller_without_ice_gets_none() -> None:
+    desk = Desk()
+    desk.offer(sdp(), ICE="force")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE), ICE="force")
+    assert not ice(answer).offered
+
+
+def test_remove_in_the_answer_takes_the_callers_ice_away() -> None:
+    desk = Desk()
+    desk.offer(WITH_ICE, ICE="remove")
+    answer = desk.answer(sdp(BOB), ICE="remove")
+    assert not ice(answer).offered
+    assert desk.box.rule_at(told(answer)[1]).learn is Learn.WINDOW
+
+
+def test_a_callee_that_refuses_ice_is_learnt_from_its_media() -> None:
+    desk = Desk(PLAIN[:1])
+    offer = desk.offer(sdp(), ICE="force")
+    assert desk.box.rule_at(told(offer)[1]).stun
+    desk.answer(sdp(BOB, 20000))
+    rule = desk.box.rule_at(told(offer)[1])
+    assert (rule.learn, rule.remote, rule.stun) == (Learn.WINDOW, (BOB, 20000), False)
+
+
+def test_end_to_end_without_ice_in_the_answer_has_none_on_either_leg() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="optional")
+    answer = desk.answer(sdp(BOB, 20000), ICE="optional")
+    assert not ice(answer).offered
+
+
+def test_the_answer_goes_back_under_the_option_of_the_offer() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="force-relay")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    found = ice(answer)
+    assert found.ufrag == "bbbb"
+    assert [c.type for c in found.candidates] == ["host", "relay", "relay"]
+
+
+def test_trickle_says_that_all_our_candidates_are_there() -> None:
+    found = ice(Desk().offer(WITH_ICE, ICE=["force", "trickle"]))
+    assert found.trickle
+    assert found.end_of_candidates
+
+
+@pytest.mark.parametrize(
+    ("value", "towards_callee", "towards_caller"),
+    [("forward", True, False), ("backward", False, True), ("both", True, True), ("off", False, False)],
+)
+def test_we_are_lite_where_asked(value: str, towards_callee: bool, towards_caller: bool) -> None:
+    desk = Desk()
+    offer = desk.offer(WITH_ICE, ICE="force", ICE_lite=value)
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    assert ("ice-lite" in str(offer), "ice-lite" in str(answer)) == (towards_callee, towards_caller)
+
+
+def test_a_restart_of_one_party_does_not_touch_the_other() -> None:
+    desk = Desk(PLAIN[:1])
+    offer = desk.offer(WITH_ICE, ICE="force")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    restarted = WITH_ICE.replace("ufrag:abcd", "ufrag:efgh").replace("pwd:abcd", "pwd:efgh")
+    again = desk.offer(restarted, to_tag="B", ICE="force")
+    assert ice(again) == ice(offer)
+    reply = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    assert ice(reply).ufrag != ice(answer).ufrag
+    assert told(reply) == told(answer)
+
+
+def test_an_offer_repeated_unchanged_is_answered_byte_for_byte() -> None:
+    desk = Desk()
+    first = desk.offer(WITH_ICE, ICE="force")
+    assert str(desk.offer(WITH_ICE, ICE="force")) == str(first)
+
+
+@dataclass
+class Phone:
+    """A peer with ICE at one address, whose datagrams are carried by hand."""
+
+    desk: Desk
+    at: tuple[str, int]
+    keys: Credentials
+    controlling: bool
+    relay: Session
+
+    def __post_init__(self) -> None:
+        self.agent = Peer(self.keys, self.controlling, tie_breaker=1)
+        said = ice(self.relay)
+        assert said.ufrag is not None
+        assert said.pwd is not None
+        self.agent.set_remote(Credentials(said.ufrag, said.pwd), self.desk.now)
+        number = told(self.relay)[1]
+        self.port = next(h for h, port in self.desk.box.ports.items() if port.number == number)
+
+    def check(self) -> None:
+        """Check the relay until neither side has anything more to say."""
+        here = Path(0, (RELAY, told(self.relay)[1]))
+        outgoing = self.agent.check(here, self.desk.now)
+        while outgoing:
+            sent_before = len(self.desk.box.sent)
+            for output in outgoing:
+                if isinstance(output, Send):
+                    self.desk.registry.stun(self.port, self.at, output.datagram, self.desk.now)
+            outgoing = []
+            for port, remote, datagram in self.desk.box.sent[sent_before:]:
+                if (port, remote) == (self.port, self.at):
+                    outgoing += self.agent.received(here, datagram, self.desk.now)
+
+
+def call_with_ice() -> tuple[Desk, Phone, Phone]:
+    desk = Desk(PLAIN[:1])
+    offer = desk.offer(WITH_ICE, ICE="force")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    alice = Phone(desk, NAT, ALICE_KEYS, True, answer)
+    bob = Phone(desk, ("203.0.113.200", 62000), BOB_KEYS, False, offer)
+    return desk, alice, bob
+
+
+def test_with_ice_nobody_is_heard_or_sent_to_before_a_check() -> None:
+    desk, alice, _ = call_with_ice()
+    rule = desk.box.rule_at(told(alice.relay)[1])
+    assert (rule.learn, rule.sources, rule.remote) == (Learn.NOBODY, (), None)
+
+
+def test_a_check_opens_the_path_to_where_it_came_from() -> None:
+    desk, alice, bob = call_with_ice()
+    alice.check()
+    bob.check()
+    for phone in (alice, bob):
+        rule = desk.box.rule_at(told(phone.relay)[1])
+        assert rule.sources == (phone.at,)
+        assert rule.remote == phone.at
+
+
+def test_a_stranger_with_a_wrong_password_opens_nothing() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.keys = ALICE_KEYS
+    stranger = Phone(desk, ("192.0.2.66", 6666), ALICE_KEYS, True, alice.relay)
+    stranger.agent.set_remote(Credentials(ice(alice.relay).ufrag or "", "guess" * 5), desk.now)
+    stranger.check()
+    assert desk.box.rule_at(told(alice.relay)[1]).sources == ()
+    assert desk.registry.refused_stun["integrity"] == 1
+
+
+def test_a_replayed_check_does_not_move_media() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.check()
+    replayed = alice.agent.check(Path(0, ("192.0.2.1", 9)), desk.now)
+    assert isinstance(replayed[0], Send)
+    desk.registry.stun(alice.port, ("192.0.2.66", 6666), replayed[0].datagram, desk.now)
+    assert desk.box.rule_at(told(alice.relay)[1]).remote == NAT
+
+
+def test_early_checks_are_answered_before_the_answer_comes() -> None:
+    desk = Desk(PLAIN[:1])
+    offer = desk.offer(WITH_ICE, ICE="force")
+    bob = Phone(desk, ("203.0.113.200", 62000), BOB_KEYS, False, offer)
+    bob.check()
+    assert desk.box.rule_at(told(offer)[1]).sources == (bob.at,)
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    assert desk.box.sent[-1][1] == bob.at
+
+
+def test_a_check_is_repeated_while_it_is_not_answered() -> None:
+    desk = Desk(PLAIN[:1])
+    offer = desk.offer(WITH_ICE, ICE="force")
+    Phone(desk, ("203.0.113.200", 62000), BOB_KEYS, False, offer).check()
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    sent = len(desk.box.sent)
+    due = desk.registry.next_check()
+    assert due is not None
+    desk.registry.check(due)
+    assert len(desk.box.sent) == sent + 1
+    for _ in range(10):
+        due = desk.registry.next_check()
+        if due is not None:
+            desk.registry.check(due)
+    assert desk.registry.next_check() is None
+
+
+def test_checks_pass_between_the_peers_end_to_end() -> None:
+    desk = Desk(PLAIN[:1])
+    offer = desk.offer(WITH_ICE, ICE="optional")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE), ICE="optional")
+    alice = Peer(ALICE_KEYS, True, tie_breaker=1)
+    alice.set_remote(BOB_KEYS, desk.now)
+    bob = Peer(BOB_KEYS, False, tie_breaker=2)
+    bob.set_remote(ALICE_KEYS, desk.now)
+    bob_at = ("203.0.113.200", 62000)
+    handles = {port.number: handle for handle, port in desk.box.ports.items()}
+    first = alice.check(Path(0, (RELAY, told(answer)[1])), desk.now)
+    second = bob.check(Path(0, (RELAY, told(offer)[1])), desk.now)
+    assert isinstance(first[0], Send)
+    assert isinstance(second[0], Send)
+    desk.registry.stun(handles[told(answer)[1]], NAT, first[0].datagram, desk.now)
+    assert desk.box.sent == []
+    desk.registry.stun(handles[told(offer)[1]], bob_at, second[0].datagram, desk.now)
+    assert (handles[told(offer)[1]], bob_at, first[0].datagram) in desk.box.sent
+    assert (handles[told(answer)[1]], NAT, second[0].datagram) in desk.box.sent
+    assert desk.box.rule_at(told(answer)[1]).sources == (NAT,)
+    assert desk.box.rule_at(told(offer)[1]).remote == bob_at
