@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from relay.calls.resources import Resources
 from relay.calls.state import Call, Media, Stream
-from relay.forward.rule import MAX_SOURCES, Address
+from relay.forward.rule import Address
 from relay.ice import passing
 from relay.ice.agent import Output, Refused, Selected, Send, Usable, Validated
 from relay.ice.agent import Path as IcePath
@@ -61,14 +61,16 @@ def carry_out(media: Media, outputs: list[Output], now: float, resources: Resour
         match output:
             case Send(path, datagram):
                 resources.send(path.port, path.remote, datagram)
-            case Validated(path):
-                _accept(media, path, now)
+            case Validated(_) if media.ice is not None:
+                media.ice.last_check = now
             case Selected(path):
                 _select(media, path)
             case Usable(path):
                 _use_for_now(media, path)
             case Refused(reason):
                 refused.append(reason)
+    if media.ice is not None and media.ice.agent is not None:
+        _accept_only(media.streams, media.ice.agent.validated)
     return refused
 
 
@@ -82,8 +84,10 @@ def _pass_on(
                 resources.send(path.port, path.remote, datagram)
             case passing.Validated(side, path):
                 media = _end_of(call, passer, side)
-                if media is not None:
-                    _accept(media, path, now)
+                found = _find(media, path.port) if media is not None else None
+                if media is not None and media.ice is not None and found is not None:
+                    media.ice.last_check = now
+                    _accept_only([found[0]], passer.validated(side))
                     _select(media, path)
             case Refused(reason):
                 refused.append(reason)
@@ -118,15 +122,11 @@ def _find(media: Media, port: int) -> tuple[Stream, int] | None:
     return None
 
 
-def _accept(media: Media, at: IcePath, now: float) -> None:
-    """Receive media from this source; the oldest of too many goes."""
-    found = _find(media, at.port)
-    if media.ice is None or found is None:
-        return
-    media.ice.last_check = now
-    path = found[0].paths[found[1]]
-    if at.remote not in path.sources:
-        path.sources = (*path.sources, at.remote)[-MAX_SOURCES:]
+def _accept_only(streams: list[Stream], validated: tuple[IcePath, ...]) -> None:
+    """Receive media of ``streams`` from these sources, at the ports where each showed itself."""
+    for stream in streams:
+        for path in stream.paths:
+            path.sources = tuple(at.remote for at in validated if at.port == path.port.handle)
 
 
 def _select(media: Media, at: IcePath) -> None:

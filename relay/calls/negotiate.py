@@ -44,12 +44,13 @@ class Exchange:
     notes: list[str] = field(default_factory=list)
     """For the log: what was ignored and why."""
     checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
-    """What the ICE agents want done once the new rules are in place."""
+    """What the ICE agents want done."""
     changes: tuple[Change, ...] = ()
     """What was changed in the description and why."""
 
     def offer(self) -> str:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
+        self._note_what_has_no_effect()
         self._choose_interfaces()
         link(self.sender, self.receiver)
         return self._write([self._offer_media(i, section) for i, section in enumerate(self.session.medias)])
@@ -62,6 +63,12 @@ class Exchange:
         return self._write([self._answer_media(i, section) for i, section in enumerate(self.session.medias)])
 
     # The offer.
+
+    def _note_what_has_no_effect(self) -> None:
+        request = self.request
+        self.notes.extend(f"{flag} has no effect yet" for flag in sorted(request.flags & NO_EFFECT_YET))
+        if request.transport_protocol:
+            self.notes.append(f"transport-protocol {request.transport_protocol} has no effect yet")
 
     def _choose_interfaces(self) -> None:
         names = self.request.direction
@@ -100,7 +107,7 @@ class Exchange:
         self.sender.family = announced.family
         self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
         moved = self._announce(ours, announced)
-        self._check(ours, leg_ice.heard(ours, said, self.now))
+        self.checks.append((ours, leg_ice.heard(ours, said, self.now)))
 
         require = mux.require(words, theirs.mux)
         theirs.mux_advertised = not theirs.opaque and mux.advertise(ours.mux_offered, words, theirs.mux)
@@ -168,7 +175,7 @@ class Exchange:
         self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
         self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
         self._announce(ours, announced)
-        self._check(ours, leg_ice.heard(ours, said, self.now))
+        self.checks.append((ours, leg_ice.heard(ours, said, self.now)))
         if _is_passed(ours):
             leg_ice.pass_between(theirs, ours)
         told = Terms(theirs.mux, theirs.mux, theirs.protocol, self.request.ice or self.sender.ice_option)
@@ -186,10 +193,6 @@ class Exchange:
             leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
 
     # Both.
-
-    def _check(self, media: Media, outputs: list[Output]) -> None:
-        if outputs:
-            self.checks.append((media, outputs))
 
     def _announce(self, media: Media, announced: Announced) -> bool:
         """Take over where the peer receives. True if it received elsewhere before."""
@@ -302,6 +305,9 @@ class Exchange:
         told.text = text
         return told.version
 
+
+NO_EFFECT_YET = frozenset({"ice-reject", "media-handover", "reset", "webrtc"})
+"""Flags that a proxy may send for good reasons, and that the log names once."""
 
 ZERO = {"IP4": "0.0.0.0", "IP6": "::"}
 """Nobody's address: media is on hold."""

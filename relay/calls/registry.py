@@ -224,11 +224,10 @@ class Registry:
         call.delete_at = sender.delete_at = receiver.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
-        self._sync(call)
-        if exchange.checks:
-            self._checking.add(call.call_id)
         for media, outputs in exchange.checks:
             checks.carry_out(media, outputs, times.now, self.resources)
+        self._checking.add(call.call_id)
+        self._sync(call)
         return Described(text, exchange.changes, tuple(exchange.notes))
 
     def _sync(self, call: Call) -> None:
