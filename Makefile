@@ -1,0 +1,44 @@
+# make demo    place a call through the relay and show what happened to it; needs no root
+# make test    style, types, floors and all tests, with real peers
+# make lint    style, types and floors only
+# make clean   back to a fresh clone
+
+# Which Python makes the virtual environment: 3.11 or newer.
+PYTHON ?= python3
+# Debian packages of the programs that the tests call through.
+PEERS := kamailio kamailio-extra-modules sip-tester
+
+BIN := .venv/bin
+SOURCES := pyproject.toml $(filter-out %.c,$(wildcard ext/*))
+
+.PHONY: demo test lint clean peers
+
+demo: .venv/installed
+	$(BIN)/icerelay demo
+
+test: peers lint
+	$(BIN)/pytest
+
+lint: .venv/for-development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+peers:
+	@.ci/need peers $(PEERS)
+
+.venv/installed: $(SOURCES)
+	@.ci/need python $(PYTHON)
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/for-development: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info ext/*.c relay/forward/*.so
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
