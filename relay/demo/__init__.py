@@ -7,8 +7,9 @@ import signal
 
 import click
 
-from relay.demo.call import CallFailed, place_call
+from relay.demo.call import place_call
 from relay.demo.daemon import running_relay
+from relay.demo.errors import CallFailed
 from relay.demo.screen import Screen
 
 FAILED = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from relay.demo.counted import Counted
 from relay.demo.phone import Phone
-from relay.ng.bencode import Value
 
 ENOUGH = 0.95
 """Share of the packets that has to arrive each way for a call that people would call one."""
@@ -42,12 +42,12 @@ class Flow:
     name: str
     sent: int
     received: int
-    counted: int | None
+    counted: Counted | None
     relayed: Latency | None
     direct: Latency | None
 
     @classmethod
-    def between(cls, speaker: Phone, hearer: Phone, counted: int | None) -> Flow:
+    def between(cls, speaker: Phone, hearer: Phone, counted: Counted | None) -> Flow:
         """What ``hearer`` got of ``speaker``."""
         return cls(
             name=f"{speaker.name} -> {hearer.name}",
@@ -82,23 +82,6 @@ def verdict(flows: Sequence[Flow]) -> str:
         failures = (f"{flow.name} {flow.received} of {flow.sent} packets arrived" for flow in poor)
         return f"media did not flow: {'; '.join(failures)}; {ENOUGH:.0%} are needed"
     sent, received = sum(flow.sent for flow in flows), sum(flow.received for flow in flows)
-    added = max(flow.added.median for flow in flows if flow.added is not None)
-    return f"media flowed both ways: {received} of {sent} packets arrived, the relay added {added * 1e3:.3f} ms"
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What the relay's ``query`` says of one leg: packets received, and the source they are taken from."""
-
-    packets: int
-    errors: int
-    source: str
-
-
-def counted(report: dict[str, Value], tag: str) -> Counted:
-    """Reads the reply to ``query``. Raises ``KeyError``, ``IndexError`` or ``TypeError`` if it has another form."""
-    leg: Value = report
-    for key in ("tags", tag, "medias"):
-        assert isinstance(leg, dict)
-        leg = leg[key]
-    raise NotImplementedError
+    medians = [flow.added.median for flow in flows if flow.added is not None]
+    added = f", the relay added {max(medians) * 1e3:.2f} ms" if medians else ""
+    return f"media flowed both ways: {received} of {sent} packets arrived{added}"

@@ -20,8 +20,8 @@ from relay.ice import stun
 from relay.ice.agent import Agent, Output, Path, Selected, Send
 from relay.ice.credentials import Credentials
 
-CONNECT_TIMEOUT = 3.0
-"""Seconds; a check is repeated four times by then."""
+CONNECT_TIMEOUT = 2.0
+"""Seconds; a check is sent five times by then."""
 
 
 class Phone:
