@@ -24,8 +24,9 @@ from collections import deque
 import numpy as np
 
 from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Latched, PlaneFull, Stun
+from relay.forward import rule as specified
 from relay.forward.rule import Drop
-from relay.latching import WINDOW as LEARN_WINDOW
+from relay.latching import PROOF, STEP, WINDOW as LEARN_WINDOW
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -38,6 +39,9 @@ include "worker.pxi"
 include "addresses.pxi"
 include "latching.pxi"
 include "packets.pxi"
+
+assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
+assert COUNTERS.itemsize == sizeof(counters_t)
 
 cdef class _Table:
     """Zeroed memory for ``count`` elements; a page costs nothing until it is touched."""
@@ -172,7 +176,11 @@ cdef class NativePlane:
         return id
 
     def apply(self, changes):
-        """Raises ``ValueError``, before anything is changed, for a rule that cannot be."""
+        """Raises ``ValueError``, before anything is changed, for a rule that cannot be.
+
+        An output means the rule that its id was allocated for when the rule
+        that names it was applied: allocate first, then apply.
+        """
         self._reclaim()
         if self._stopped:
             return
@@ -202,14 +210,17 @@ cdef class NativePlane:
         self._totals["own_sent" if sent >= 0 else "own_send_error"] += 1
 
     def events(self):
-        """Oldest first for each worker."""
-        cdef uint64_t count
+        """Oldest first for each worker, and not all at once if there are many."""
+        cdef uint64_t count, one = 1
         if self._stopped:
             return []
         read(self._news, &count, sizeof(count))
         found = []
+        more = False
         for number in range(self.workers):
-            self._collect(self._workers[number], found)
+            more |= self._collect(self._workers[number], found)
+        if more:
+            write(self._news, &one, sizeof(one))
         self._reclaim()
         return found
 
@@ -332,8 +343,10 @@ cdef class NativePlane:
             with nogil:
                 usleep(20)
 
-    cdef _collect(self, worker *of, list found):
-        cdef uint64_t tail = LOAD_ACQUIRE(&of.event_tail)
+    cdef bint _collect(self, worker *of, list found) except -1:
+        """Returns whether there is more."""
+        cdef uint64_t last = LOAD_ACQUIRE(&of.event_tail)
+        cdef uint64_t tail = min(last, of.event_head + EVENTS_AT_ONCE)
         cdef event *slot
         while of.event_head != tail:
             slot = &of.events[of.event_head % EVENTS]
@@ -342,6 +355,7 @@ cdef class NativePlane:
             elif slot.kind == STUN_ARRIVED and slot.subject in self._open:
                 found.append(Stun(slot.subject, text(&slot.source), (<char *>slot.data)[: slot.length]))
             STORE_RELEASE(&of.event_head, of.event_head + 1)
+        return last != tail
 
     cdef _reclaim(self):
         """Free what the workers have let go of: batches, rule ids, sockets."""

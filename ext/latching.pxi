@@ -1,5 +1,9 @@
 # Latching, as specified in relay/latching.py; compared with it on random packets.
 
+cdef enum:
+    RUN_PROOF = 5
+    RUN_STEP = 10
+
 
 cdef inline int rank(const row *here, const address *source) noexcept nogil:
     cdef const rule_t *rule = &here.rule

@@ -112,7 +112,7 @@ cdef void receive(
     cdef rule_t *rule = &here.rule
     if not rule.opaque and what.kind == STUN:
         BUMP(&counters.stun, 1)
-    elif not rule.opaque and what.kind == UNKNOWN:
+    elif not rule.opaque and what.kind == UNKNOWN and not is_peer(here, source):
         BUMP(&counters.malformed, 1)
     elif not is_source(here, source) and not learn_from(self, here, source, what):
         BUMP(&counters.stranger, 1)

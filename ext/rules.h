@@ -124,6 +124,8 @@ struct port {
     uint8_t v6;
     uint8_t count;
     uint32_t rules[MAX_OUTPUTS];
+    uint32_t stun_count; /* events since the mark, and the place in the event ring */
+    uint64_t stun_mark;  /* up to which Python must have read before counting anew */
 };
 
 static inline int same_host(const struct address *a, const struct address *b)

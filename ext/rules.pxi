@@ -42,6 +42,8 @@ cdef extern from "rules.h" nogil:
         int32_t fd
         uint8_t v6, count
         uint32_t rules[64]
+        uint32_t stun_count
+        uint64_t stun_mark
     bint same_host(const address *a, const address *b)
     bint same_address(const address *a, const address *b)
     void share_address(shared_address *shared, const address *value)

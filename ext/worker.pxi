@@ -7,20 +7,18 @@ cdef enum:
     BUFFER = 9280        # a jumbo frame, or a fragmented video packet; not a power of two, for the cache's sake
     STUN_BYTES = 1500    # largest STUN datagram that goes up
     EVENTS = 2048        # events per worker that Python may be late with; a power of two
+    STUN_SHARE = 64      # of one port in the ring, so that a flood of STUN does not shut out the others
+    EVENTS_AT_ONCE = 256 # events per worker that Python is given in one call: some 20 ms of ICE
     COMMANDS = 4096      # batches per worker that may wait; a power of two
     PORTS = 65536
     WAKE = 0xFFFFFFFF    # mark of the worker's own eventfd among the ports
 
-cdef enum:
+cdef enum:               # what a datagram is
     STUN, DTLS, RTP, RTCP, UNKNOWN
-cdef enum:
+cdef enum:               # what an event tells
     STUN_ARRIVED, PEER_LATCHED
-cdef enum:
+cdef enum:               # what a command wants
     CHANGE, CLOSE, STOP
-
-cdef enum:
-    RUN_PROOF = 5
-    RUN_STEP = 10
 
 cdef struct media:
     int kind
@@ -166,9 +164,16 @@ cdef void push_event(
 cdef void report_stun(
     worker *self, uint32_t index, const address *source, unsigned int slot, uint32_t length
 ) noexcept nogil:
+    cdef port_t *port = &self.ports[index]
+    if LOAD_ACQUIRE(&self.event_head) >= port.stun_mark:
+        port.stun_mark = self.event_tail + 1
+        port.stun_count = 0
     if length > STUN_BYTES:
-        BUMP(&self.counters[self.ports[index].rules[0]].malformed, 1)
+        BUMP(&self.counters[port.rules[0]].malformed, 1)
+    elif port.stun_count == STUN_SHARE:
+        BUMP(&self.events_lost, 1)
     else:
+        port.stun_count += 1
         push_event(self, STUN_ARRIVED, index, source, self.buffers[slot], length)
 
 

@@ -63,12 +63,17 @@ def settle(
     return media.ice
 
 
-def adopt(first: MediaIce, media: Media, leg: Leg, resources: Resources) -> None:
-    """ICE for a leg whose peer was told what another leg's peer was told: credentials are the same."""
+def adopt(told: MediaIce, media: Media, leg: Leg, resources: Resources) -> None:
+    """Checks begin anew for ``media`` under credentials that its peer was already told.
+
+    For an answer of somebody else than before: another phone that got the same
+    offer, or one that restarted ICE in its answer.
+    """
+    _forget(media)
     agent = None
-    if first.mode is Mode.TERMINATED:
-        agent = Agent(first.local, controlling=True, lite=leg.lite, tie_breaker=resources.tie_breaker())
-    media.ice = MediaIce(first.mode, first.local, agent=agent)
+    if told.mode is Mode.TERMINATED:
+        agent = Agent(told.local, controlling=True, lite=leg.lite, tie_breaker=resources.tie_breaker())
+    media.ice = MediaIce(told.mode, told.local, agent=agent)
 
 
 def _forget(media: Media) -> None:

@@ -188,7 +188,7 @@ class Exchange:
             if ended:
                 leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
         elif ours.ice is not None and leg_ice.restarted(ours, said):
-            leg_ice.settle(ours, self.sender, ours.ice.mode, True, self.resources, fresh=True)
+            leg_ice.adopt(ours.ice, ours, self.sender, self.resources)
         if self.request.ice == "remove":
             leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
 

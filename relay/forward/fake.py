@@ -96,6 +96,11 @@ class _Row:
     rtp: list[tuple[int, int]]
     rtcp: list[tuple[int, int]]
 
+    def is_peer(self, source: Address) -> bool:
+        return source in self.rule.sources or (
+            self.rule.learn is Learn.WINDOW and source == self.latch.peer
+        )
+
     def peer(self) -> Address | None:
         learnt = self.rule.learn is Learn.WINDOW and not self.rule.asymmetric
         return self.latch.peer if learnt and self.latch.peer is not None else self.rule.remote
@@ -254,8 +259,7 @@ class FakePlane:
         """The rule this source belongs to: its peer's, else the one that would rather have it."""
         for id in ids:
             self._watch(id, lambda latch: latch.expire(now))
-            rule, latch = self._rows[id].rule, self._rows[id].latch
-            if source in rule.sources or (rule.learn is Learn.WINDOW and source == latch.peer):
+            if self._rows[id].is_peer(source):
                 return id
         best = max(ids, key=lambda id: self._wish(self._rows[id], source))
         return best if self._wish(self._rows[best], source) else None
@@ -271,8 +275,11 @@ class FakePlane:
     def _receive(self, id: int, source: Address, datagram: bytes, kind: Kind, now: float) -> list[Sent]:
         row = self._rows[id]
         rule = row.rule
-        if not rule.opaque and kind in (Kind.STUN, Kind.UNKNOWN):
-            self._count(id, "stun" if kind is Kind.STUN else "malformed")
+        if not rule.opaque and kind is Kind.STUN:
+            self._count(id, "stun")
+            return []
+        if not rule.opaque and kind is Kind.UNKNOWN and not row.is_peer(source):
+            self._count(id, "malformed")
             return []
         rtp = kind is Kind.RTP and not rule.opaque
         ssrc = int.from_bytes(datagram[8:12], "big") if rtp else None

@@ -151,6 +151,17 @@ def test_a_restart_of_one_party_does_not_touch_the_other() -> None:
     assert told(reply) == told(answer)
 
 
+def test_a_callee_that_restarts_in_its_answer_checks_with_the_credentials_it_was_told() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="force")
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    offer = desk.offer(WITH_ICE, to_tag="B", ICE="force")
+    desk.answer(sdp(BOB, 20000, *BOB_ICE).replace("ufrag:bbbb", "ufrag:cccc"))
+    bob = Phone(desk, ("203.0.113.200", 62000), Credentials("cccc", BOB_KEYS.pwd), False, offer)
+    bob.check()
+    assert desk.box.rule_at(told(offer)[1]).remote == bob.at
+
+
 def test_an_offer_repeated_unchanged_is_answered_byte_for_byte() -> None:
     desk = Desk()
     first = desk.offer(WITH_ICE, ICE="force")

@@ -1,0 +1,179 @@
+"""The native plane and its slow twin do the same with the same random datagrams."""
+
+import random
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from relay.forward._fastpath import NativePlane
+from relay.forward.fake import FakePlane
+from relay.forward.plane import SUMS, Event, Stun
+from relay.forward.rule import Address, Change, Drop, Learn, Rule
+
+Phones = Callable[[str], socket.socket]
+
+HOSTS = ("127.0.0.2", "127.0.0.3", "::1")
+COMPARED = (*SUMS, "ssrc", "seq", "payload_type", "state")
+FOREVER = 1e6
+
+
+@dataclass
+class Twins:
+    """Both planes with the same ports and rules, and sockets that send to and receive from them."""
+
+    rng: random.Random
+    native: NativePlane
+    fake: FakePlane
+    phones: list[socket.socket]
+    sides: list[Address] = field(default_factory=list)
+    rules: dict[int, Rule] = field(default_factory=dict)
+    seqs: dict[Address, int] = field(default_factory=dict)
+    sent: int = 0
+    stuns: int = 0
+
+    def open_ports(self, count: int) -> None:
+        for index in range(count):
+            v6 = index % 3 == 2
+            sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+            sock.setblocking(False)
+            sock.bind(("::1" if v6 else "127.0.0.1", 0))
+            self.sides.append(name(sock))
+            assert self.fake.open(sock.dup(), 0) == self.native.open(sock, 0)
+
+    def apply(self, changes: list[Change]) -> None:
+        self.fake.apply(changes)
+        self.native.apply(changes)
+        for change in changes:
+            if isinstance(change, Drop):
+                del self.rules[change.id]
+            else:
+                self.rules[change.id] = change
+
+    def allocate(self) -> int:
+        id = self.native.allocate()
+        assert self.fake.allocate() == id
+        return id
+
+    def address(self) -> Address:
+        return name(self.rng.choice(self.phones))
+
+    def random_rule(self, id: int) -> Rule:
+        rng, known = self.rng, [*self.rules, id]
+        return Rule(
+            id,
+            port=rng.randrange(len(self.sides)),
+            remote=rng.choice([None, self.address(), (rng.choice(HOSTS), 9)]),
+            learn=rng.choice([Learn.WINDOW, Learn.WINDOW, Learn.NOBODY]),
+            hint=rng.choice([None, *HOSTS]),
+            sources=tuple(self.address() for _ in range(rng.choice([0, 0, 2]))),
+            asymmetric=rng.random() < 0.2,
+            rtp=tuple(rng.sample(known, rng.randint(0, min(3, len(known))))),
+            rtcp=tuple(rng.sample(known, rng.randint(0, min(2, len(known))))),
+            stun=rng.random() < 0.3,
+            opaque=rng.random() < 0.2,
+            generation=rng.choice([0, 0, 1]),
+        )
+
+    def random_datagram(self, source: Address) -> bytes:
+        rng = self.rng
+        kind = rng.random()
+        if kind < 0.6:
+            seq = (self.seqs.get(source, 65530) + rng.choice([1, 1, 1, 1, 2, 10, 11, 0])) & 0xFFFF
+            self.seqs[source] = seq
+            ssrc = rng.choice([7, 7, 7, 7, 8])
+            head = bytes([rng.choice([0x80, 0x90, 0xBF]), rng.choice([0, 8, 127, 191, 224, 255])])
+            return (
+                head
+                + seq.to_bytes(2, "big")
+                + bytes(4)
+                + ssrc.to_bytes(4, "big")
+                + rng.randbytes(rng.randrange(40))
+            )
+        if kind < 0.7:
+            return bytes([0x81, rng.randint(192, 223)]) + rng.randbytes(rng.randrange(40))
+        if kind < 0.8:
+            extra = 4 * rng.randrange(4)
+            cookie = rng.choice([0x2112A442, 0x2112A442, 1]).to_bytes(4, "big")
+            return bytes([0, 1, 0, extra + rng.choice([0, 0, 1])]) + cookie + rng.randbytes(12 + extra)
+        if kind < 0.9:
+            return bytes([rng.choice([20, 22, 63])]) + rng.randbytes(rng.randrange(40))
+        return rng.randbytes(rng.randrange(30))
+
+    def exchange(self, port: int, count: int, now: float) -> None:
+        """Datagrams from anyone to one port; what comes out of both planes is the same."""
+        expected: dict[Address, list[tuple[Address, bytes]]] = {}
+        near = [phone for phone in self.phones if (":" in name(phone)[0]) == (":" in self.sides[port][0])]
+        for _ in range(count):
+            phone = self.rng.choice(near)
+            datagram = self.random_datagram(name(phone))
+            phone.sendto(datagram, self.sides[port])
+            for sender, to, sent in self.fake.deliver(port, name(phone), datagram, now):
+                expected.setdefault(to, []).append((self.sides[sender], sent))
+        self.sent += count
+        assert self.native_events() == self.fake.events()
+        for phone in self.phones:
+            for wanted in expected.get(name(phone), []):
+                datagram, source = phone.recvfrom(10000)
+                assert (source[:2], datagram) == wanted
+        self.compare_state()
+
+    def native_events(self) -> list[Event]:
+        """Events of the native plane, once it has seen all that was sent."""
+        events: list[Event] = []
+        end = time.monotonic() + 5
+        while self.seen() + sum(isinstance(event, Stun) for event in events) < self.sent:
+            assert time.monotonic() < end, "datagrams are missing"
+            events += self.native.events()
+        events += self.native.events()
+        self.stuns += sum(isinstance(event, Stun) for event in events)
+        return events
+
+    def seen(self) -> int:
+        totals = self.native.totals()
+        ends = ("rtp_packets", "rtcp_packets", "stranger", "malformed", "stun", "no_rule")
+        return self.stuns + sum(totals[end] for end in ends)
+
+    def compare_state(self) -> None:
+        end = time.monotonic() + 5
+        while self.native.totals() != self.fake.totals() and time.monotonic() < end:
+            select.select([], [], [], 0.001)  # the last packet may still be on its way out
+        assert self.native.totals() == self.fake.totals()
+        for id in self.rules:
+            assert self.native.peer(id) == self.fake.peer(id)
+            ours, theirs = self.native.counters()[id], self.fake.counters()[id]
+            assert [int(ours[key]) for key in COMPARED] == [int(theirs[key]) for key in COMPARED]
+
+
+def name(sock: socket.socket) -> Address:
+    address: Address = sock.getsockname()[:2]
+    return address
+
+
+@pytest.mark.parametrize("window", [FOREVER, 0.0])
+@pytest.mark.parametrize("seed", range(25))
+def test_twins_agree_on_random_calls(seed: int, window: float, phones: Phones) -> None:
+    native, fake = NativePlane(rules=64, window=window), FakePlane(rules=64, window=window)
+    twins = Twins(random.Random(seed), native, fake, [phones(host) for host in HOSTS * 3])
+    try:
+        twins.open_ports(3)
+        for step in range(40):
+            if step < 4 or (twins.rng.random() < 0.2 and len(twins.rules) < 12):
+                twins.apply([twins.random_rule(twins.allocate())])
+            elif twins.rng.random() < 0.4:
+                twins.apply([change_of(twins, twins.rng.choice(list(twins.rules.values())))])
+            elif len(twins.rules) > 2 and twins.rng.random() < 0.1:
+                twins.apply([Drop(twins.rng.choice(list(twins.rules)))])
+            twins.exchange(twins.rng.randrange(3), twins.rng.randint(1, 30), now=float(step))
+    finally:
+        native.stop()
+        fake.stop()
+
+
+def change_of(twins: Twins, rule: Rule) -> Rule:
+    """Another rule for the same id, often with the same latch."""
+    other = twins.random_rule(rule.id)
+    return other if twins.rng.random() < 0.5 else replace(other, port=rule.port, generation=rule.generation)

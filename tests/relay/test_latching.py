@@ -1,0 +1,135 @@
+"""The latch, transition by transition."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.latching import PROOF, STEP, WINDOW, Latch, State, Verdict
+
+SIGNALLED = ("192.0.2.7", 4000)
+BEHIND_NAT = ("192.0.2.7", 61000)
+PROXY = "198.51.100.5"
+BEHIND_PROXY = (PROXY, 5004)
+STRANGER = ("203.0.113.66", 6666)
+OTHER_STRANGER = ("203.0.113.67", 6667)
+
+
+def feed(latch: Latch, source: tuple[str, int], count: int, now: float = 0.0, ssrc: int = 1) -> list[Verdict]:
+    return [latch.packet(source, ssrc, seq, now) for seq in range(100, 100 + count)]
+
+
+def test_first_packet_makes_its_source_the_peer() -> None:
+    latch = Latch(SIGNALLED)
+    assert feed(latch, STRANGER, 1) == [Verdict.ACCEPTED]
+    assert (latch.state, latch.peer) == (State.LATCHED, STRANGER)
+
+
+def test_signalled_address_locks_at_once() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, SIGNALLED, 1)
+    assert latch.state is State.LOCKED
+
+
+@pytest.mark.parametrize("better", [SIGNALLED, BEHIND_NAT, BEHIND_PROXY])
+def test_better_source_takes_over_from_an_unproven_stranger(better: tuple[str, int]) -> None:
+    latch = Latch(SIGNALLED, hint=PROXY)
+    feed(latch, STRANGER, PROOF - 1)
+    assert feed(latch, better, 1) == [Verdict.ACCEPTED]
+    assert latch.peer == better
+
+
+def test_five_consistent_packets_lock() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, STRANGER, PROOF)
+    assert latch.state is State.LOCKED
+    assert feed(latch, SIGNALLED, 1) == [Verdict.STRANGER]
+
+
+def test_end_of_the_window_locks() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, BEHIND_NAT, 1, now=0.0)
+    assert feed(latch, SIGNALLED, 1, now=WINDOW) == [Verdict.STRANGER]
+    assert (latch.state, latch.peer) == (State.LOCKED, BEHIND_NAT)
+
+
+def test_stray_packet_loses_to_an_equal_source_that_proves_itself() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, STRANGER, 1)
+    verdicts = feed(latch, OTHER_STRANGER, PROOF)
+    assert verdicts == [Verdict.STRANGER] * (PROOF - 1) + [Verdict.ACCEPTED]
+    assert (latch.state, latch.peer) == (State.LOCKED, OTHER_STRANGER)
+
+
+def test_lesser_source_never_wins_however_consistent() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, BEHIND_NAT, 1)
+    assert set(feed(latch, STRANGER, 4 * PROOF)) == {Verdict.STRANGER}
+
+
+def test_two_challengers_in_turn_prove_nothing() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, ("203.0.113.1", 1), 1)
+    for seq in range(PROOF * 2):
+        latch.packet(STRANGER, 1, seq, 0.0)
+        latch.packet(OTHER_STRANGER, 2, seq, 0.0)
+    assert latch.peer == ("203.0.113.1", 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "state"),
+    [(1, State.LOCKED), (STEP, State.LOCKED), (STEP + 1, State.LATCHED), (0, State.LATCHED)],
+)
+def test_sequence_numbers_must_go_up_a_little(step: int, state: State) -> None:
+    latch = Latch()
+    for number in range(PROOF):
+        latch.packet(STRANGER, 1, (65530 + number * step) & 0xFFFF, 0.0)
+    assert latch.state is state
+
+
+def test_another_ssrc_begins_the_run_anew() -> None:
+    latch = Latch()
+    for seq in range(PROOF):
+        latch.packet(STRANGER, seq % 2, seq, 0.0)
+    assert latch.state is State.LATCHED
+
+
+def test_rtcp_latches_but_proves_nothing() -> None:
+    latch = Latch()
+    for _ in range(2 * PROOF):
+        assert latch.packet(STRANGER, None, None, 0.0) is Verdict.ACCEPTED
+    assert (latch.state, latch.peer) == (State.LATCHED, STRANGER)
+    feed(latch, STRANGER, PROOF)
+    assert (latch.state, latch.peer) == (State.LOCKED, STRANGER)
+
+
+def test_opaque_packets_all_count() -> None:
+    latch = Latch(opaque=True)
+    for _ in range(PROOF):
+        latch.packet(STRANGER, None, None, 0.0)
+    assert latch.state is State.LOCKED
+
+
+sources = st.sampled_from([SIGNALLED, BEHIND_NAT, BEHIND_PROXY, STRANGER, OTHER_STRANGER])
+packets = st.tuples(sources, st.integers(1, 2), st.integers(0, 30), st.floats(0, 0.2))
+
+
+@given(st.lists(packets, max_size=60))
+def test_nobody_takes_over_a_locked_stream(script: list[tuple[tuple[str, int], int, int, float]]) -> None:
+    latch, now, locked = Latch(SIGNALLED, hint=PROXY), 0.0, None
+    for source, ssrc, seq, later in script:
+        now += later
+        verdict = latch.packet(source, ssrc, seq, now)
+        if locked is not None:
+            assert (latch.state, latch.peer) == (State.LOCKED, locked)
+        assert (verdict is Verdict.ACCEPTED) == (source == latch.peer)
+        locked = latch.peer if latch.state is State.LOCKED else None
+
+
+@given(st.lists(packets, min_size=1, max_size=60))
+def test_rank_of_the_peer_never_falls(script: list[tuple[tuple[str, int], int, int, float]]) -> None:
+    latch, rank = Latch(SIGNALLED, hint=PROXY), 0
+    for source, ssrc, seq, _ in script:
+        latch.packet(source, ssrc, seq, 0.0)
+        assert latch.peer is not None
+        assert latch.rank(latch.peer) >= rank
+        rank = latch.rank(latch.peer)
