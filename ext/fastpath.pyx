@@ -23,8 +23,8 @@ from collections import deque
 
 import numpy as np
 
-from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Latched, PlaneFull, Stun
 from relay.forward import rule as specified
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Latched, PlaneFull, Stun
 from relay.forward.rule import Drop
 from relay.latching import PROOF, STEP, WINDOW as LEARN_WINDOW
 
@@ -42,6 +42,7 @@ include "packets.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
 assert COUNTERS.itemsize == sizeof(counters_t)
+
 
 cdef class _Table:
     """Zeroed memory for ``count`` elements; a page costs nothing until it is touched."""
@@ -65,7 +66,7 @@ cdef class NativePlane:
     """
 
     cdef readonly int workers
-    cdef object _on_close, _threads, _tables, _counters, _events_lost
+    cdef object _on_close, _threads, _tables, _counters
     cdef int _news
     cdef bint _stopped
     cdef row *_rows
@@ -95,6 +96,8 @@ cdef class NativePlane:
         self._pending = [deque() for _ in range(workers)]
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._workers = <worker **>calloc(workers, sizeof(worker *))
+        if self._workers == NULL:
+            raise MemoryError
         for number in range(workers):
             self._workers[number] = self._new_worker(number, <int64_t>(window * 1e9))
         self._threads = [
@@ -373,8 +376,9 @@ cdef class NativePlane:
 
     cdef _retire(self, uint32_t id):
         """The row of a dropped rule lives on in the totals."""
-        for name in SUMS:
-            self._totals[name] += int(self._counters[name][id])
+        cdef uint64_t *sums = <uint64_t *>&self._native_counters[id]
+        for index, name in enumerate(SUMS):
+            self._totals[name] += sums[<int>index]
         memset(&self._native_counters[id], 0, sizeof(counters_t))
         self._free_rules.give_back(id)
 

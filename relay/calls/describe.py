@@ -75,13 +75,16 @@ def first_codec(section: sdp.Media) -> str:
 class Announced:
     """Where a peer says it receives one media.
 
-    ``rtp`` and ``rtcp`` are None on hold by zero address and where the address
-    is not an address; ``unresolved`` tells the second case.
+    ``rtp`` and ``rtcp`` are None on hold by zero address (with ICE it only means
+    that the address comes later) and where the address is not an address;
+    ``unresolved`` tells the second case.
     """
 
     __slots__ = ("family", "held", "rtcp", "rtp", "unresolved")
 
-    def __init__(self, session: sdp.Session, section: sdp.Media, request: Request, with_mux: bool) -> None:
+    def __init__(
+        self, session: sdp.Session, section: sdp.Media, request: Request, with_mux: bool, with_ice: bool
+    ) -> None:
         connection = views.connection(session, section)
         if connection is None:
             raise NgError(INCOMPLETE_SDP)
@@ -90,8 +93,8 @@ class Announced:
         if "sip-source-address" in request.flags and request.received_from:
             ip = request.received_from
         self.rtp = _usable(ip, section.port)
-        self.held = is_zero(ip)
-        self.unresolved = self.rtp is None and not self.held and not _is_numeric(ip)
+        self.held = is_zero(ip) and not with_ice
+        self.unresolved = self.rtp is None and not _is_numeric(ip)
         self.rtcp = self.rtp if with_mux else self._rtcp(section, ip)
 
     @staticmethod
@@ -110,11 +113,12 @@ def is_zero(ip: str) -> bool:
 
 
 def _is_numeric(ip: str) -> bool:
+    """An address that means the same everywhere: one with a scope (``fe80::1%eth0``) does not."""
     try:
         ipaddress.ip_address(ip)
     except ValueError:
         return False
-    return True
+    return "%" not in ip
 
 
 def _usable(ip: str, port: int) -> Address | None:

@@ -9,9 +9,10 @@ us, which takes both legs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from relay.calls.resources import Resources
-from relay.calls.state import Leg, Media, MediaIce, Mode, Stream
+from relay.calls.resources import LocalPort, Resources
+from relay.calls.state import Leg, Media, MediaIce, Mode
 from relay.ice.agent import Agent, Output
 from relay.ice.agent import Path as CheckPath
 from relay.ice.credentials import Credentials
@@ -26,7 +27,7 @@ MAX_CHECKED = 16
 END_TO_END = frozenset({"optional", "force-relay"})
 
 
-def mode_offered(option: str | None, receiver: Leg, media: Media, offerer_has_ice: bool) -> Mode:
+def mode_offered(option: str | None, media: Media, offerer_has_ice: bool) -> Mode:
     """ICE towards the leg that is offered to (``docs/ng.md``, table of ICE modes).
 
     Without an option a first offer passes on what the offerer has; later ones
@@ -37,7 +38,7 @@ def mode_offered(option: str | None, receiver: Leg, media: Media, offerer_has_ic
     if option in END_TO_END:
         return Mode.PASSED if offerer_has_ice else Mode.TERMINATED
     if option in (None, "default"):
-        if receiver.answered:
+        if media.described:
             return media.ice.mode if media.ice else Mode.OFF
         return Mode.TERMINATED if offerer_has_ice else Mode.OFF
     return Mode.TERMINATED
@@ -132,42 +133,59 @@ def pass_between(offerer: Media, answerer: Media) -> None:
             passer.set_credentials(side, ice.remote)
 
 
-def describe(
-    media: Media, said: IceDescription, option: str | None, with_rtcp: bool, trickle: bool
-) -> IceOut | None:
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How our part of a media is to be written."""
+
+    option: str | None
+    """The ng ``ICE`` value."""
+    with_rtcp: bool
+    """RTCP has a port of its own."""
+    trickle: bool
+    address: str | None
+    """Written instead of the advertised address (ng ``media-address``)."""
+
+
+def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | None:
     """The ICE attributes that the receiver gets for ``media``, which is its leg's.
 
     ``said`` is what the other party described; in end-to-end mode it stays.
     """
     if media.ice is None:
         return None
-    streams = media.streams if with_rtcp else media.streams[:1]
+    relayed = wording.option == "force-relay"
     if media.ice.mode is Mode.PASSED:
-        relay_only = option == "force-relay"
-        kept = [c for c in said.candidates if not (relay_only and c.type == "relay")]
-        keep = Keep.NOT_RELAY if relay_only else Keep.ALL
-        return IceOut(None, None, _own(kept, streams, "relay" if relay_only else "host"), keep)
+        kept = [c for c in said.candidates if not (relayed and c.type == "relay")]
+        return IceOut(None, None, _own(kept, media, wording), Keep.NOT_RELAY if relayed else Keep.ALL)
     local = media.ice.local
-    kind = "relay" if option == "force-relay" else "host"
-    return IceOut(local.ufrag, local.pwd, _own((), streams, kind), Keep.NONE, trickle)
+    return IceOut(local.ufrag, local.pwd, _own((), media, wording), Keep.NONE, wording.trickle)
 
 
-def _own(kept: Sequence[Candidate], streams: Sequence[Stream], kind: str) -> tuple[Candidate, ...]:
+def _own(kept: Sequence[Candidate], media: Media, wording: Wording) -> tuple[Candidate, ...]:
     """Our candidates, best address first, below all that the peers have of their own."""
+    streams = media.streams if wording.with_rtcp else media.streams[:1]
+    kind = "relay" if wording.option == "force-relay" else "host"
     return tuple(
-        _candidate(stream, place, kind, own_priority(kept, stream.component, kind, place))
+        _candidate(
+            stream.component,
+            stream.paths[place].port,
+            kind,
+            wording.address,
+            own_priority(kept, stream.component, kind, place),
+        )
         for place in range(len(streams[0].paths))
         for stream in streams
     )
 
 
-def _candidate(stream: Stream, place: int, kind: str, with_priority: int) -> Candidate:
-    port = stream.paths[place].port
-    address = port.at.advertised
+def _candidate(
+    component: int, port: LocalPort, kind: str, written: str | None, with_priority: int
+) -> Candidate:
+    address = written if written is not None and port.at.speaks(written) else port.at.advertised
     extensions = ("raddr", address, "rport", str(port.number)) if kind == "relay" else ()
     return Candidate(
         foundation=foundation(kind, address, "udp"),
-        component=stream.component,
+        component=component,
         transport="UDP",
         priority=with_priority,
         address=address,

@@ -95,12 +95,13 @@ class Exchange:
         theirs.kind, theirs.protocol, theirs.opaque = ours.kind, ours.protocol, ours.opaque
         ours.mux_offered = rtcp_mux(section)
         ours.mux = ours.mux and ours.mux_offered
-        announced = Announced(self.session, section, self.request, ours.mux)
         said = read_ice(self.session, section)
+        ours.trickles = said.trickle
+        announced = Announced(self.session, section, self.request, ours.mux, said.offered)
         words = self.request.rtcp_mux
         theirs.mux_words = words
 
-        mode = leg_ice.mode_offered(self.request.ice, self.receiver, theirs, said.offered)
+        mode = leg_ice.mode_offered(self.request.ice, theirs, said.offered)
         own_mode = Mode.OFF if not said.offered else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
         restart = leg_ice.restarted(ours, said)
         leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
@@ -168,9 +169,10 @@ class Exchange:
         listen(self.sender, ours, self.session, section, self.request)
         accepted = rtcp_mux(section)
         said = read_ice(self.session, section)
+        ours.trickles = said.trickle
         ours.mux = accepted and ours.mux_advertised
         theirs.mux = not ours.opaque and mux.agree(theirs.mux_offered, ours.mux_words, accepted)
-        announced = Announced(self.session, section, self.request, ours.mux)
+        announced = Announced(self.session, section, self.request, ours.mux, said.offered)
         self._answer_ice(ours, theirs, said)
         self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
         self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
@@ -244,6 +246,12 @@ class Exchange:
         connection = (
             Connection(announced.family, ZERO[announced.family]) if held else self._connection(port.at)
         )
+        wording = leg_ice.Wording(
+            told.ice_option,
+            with_rtcp=not told.single_port,
+            trickle=theirs.trickles or "trickle-ice" in flags,
+            address=self.request.media_address,
+        )
         direction = "sendonly" if held and ours.direction == "sendrecv" else ours.direction
         return MediaOut(
             port=port.number,
@@ -254,7 +262,7 @@ class Exchange:
             direction=None if theirs.opaque or "original-sendrecv" in flags else direction,
             protocol=told.protocol,
             mid=str(theirs.index + 1) if "generate-mid" in flags else None,
-            ice=leg_ice.describe(theirs, said, told.ice_option, not told.single_port, "trickle-ice" in flags),
+            ice=leg_ice.describe(theirs, said, wording),
         )
 
     def _connection(self, at: LocalAddress) -> Connection:

@@ -216,18 +216,18 @@ class Registry:
                 self.instance, times.now,
             )  # fmt: skip
             text = method(exchange)
+            for media, outputs in exchange.checks:
+                checks.carry_out(media, outputs, times.now, self.resources)
+            self._sync(call)
         except Exception as error:
             self._undo(call, before)
             if isinstance(error, (NgError, SdpError, OutOfPorts)):
                 raise _as_ng_error(error) from error
             raise
+        self._checking.add(call.call_id)
         call.delete_at = sender.delete_at = receiver.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
-        for media, outputs in exchange.checks:
-            checks.carry_out(media, outputs, times.now, self.resources)
-        self._checking.add(call.call_id)
-        self._sync(call)
         return Described(text, exchange.changes, tuple(exchange.notes))
 
     def _sync(self, call: Call) -> None:

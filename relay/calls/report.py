@@ -89,6 +89,9 @@ def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
     if media.codec:
         report["codec"] = media.codec
     streams = [_stream(leg, stream, readings, totals) for stream in media.streams]
+    if len(streams) == 1 and not media.opaque:
+        streams[0]["flags"].insert(1, "RTCP")
+        streams.append(_muxed(streams[0]))
     return report | {"streams": streams, "flags": _media_flags(media)}
 
 
@@ -137,6 +140,13 @@ def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Repl
         report["SSRC"] = sent_from.ssrc
     report["stats"] = stats
     return report
+
+
+def _muxed(rtp: Reply) -> Reply:
+    """RTCP on the port of RTP is listed as a stream of its own, whose packets the first one counts."""
+    flags = ["RTCP", "fallback RTCP", *(flag for flag in rtp["flags"] if flag not in ("RTP", "RTCP"))]
+    own = {name: value for name, value in rtp.items() if name not in ("SSRC", "stats", "flags")}
+    return {**own, "flags": flags, "stats": {"packets": 0, "bytes": 0, "errors": 0}}
 
 
 def _add_totals(totals: Reply, component: int, seen: list[Traffic]) -> None:

@@ -31,9 +31,10 @@ class LocalAddress:
     def speaks(self, remote: str) -> bool:
         """``remote`` is a numeric address of the same family."""
         try:
-            return ipaddress.ip_address(remote).version == (6 if self.family == "IP6" else 4)
+            version = ipaddress.ip_address(remote).version
         except ValueError:
             return False
+        return "%" not in remote and version == (6 if self.family == "IP6" else 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,8 @@ class Media:
     """The ng ``rtcp-mux`` words of the offer, kept for its answer."""
     mux_advertised: bool = False
     """We wrote ``a=rtcp-mux`` to this peer."""
+    trickles: bool = False
+    """The peer understands that candidates may come later (RFC 8840)."""
     asymmetric: bool = False
     ice: MediaIce | None = None
 

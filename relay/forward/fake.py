@@ -97,9 +97,7 @@ class _Row:
     rtcp: list[tuple[int, int]]
 
     def is_peer(self, source: Address) -> bool:
-        return source in self.rule.sources or (
-            self.rule.learn is Learn.WINDOW and source == self.latch.peer
-        )
+        return source in self.rule.sources or (self.rule.learn is Learn.WINDOW and source == self.latch.peer)
 
     def peer(self) -> Address | None:
         learnt = self.rule.learn is Learn.WINDOW and not self.rule.asymmetric
@@ -221,6 +219,9 @@ class FakePlane:
         if rule.port not in self._ports or rule.id not in self._life:
             raise ValueError(f"rule {rule.id} at port {rule.port}: one of them does not exist")
         before = self._rows.get(rule.id)
+        moved_from = self._ports.get(before.rule.port) if before else None
+        if moved_from is not None and moved_from.worker != self._ports[rule.port].worker:
+            raise ValueError(f"rule {rule.id} belongs to worker {moved_from.worker}")
         latch = before.latch if before and before.rule.generation == rule.generation else Latch()
         latch.remote, latch.hint, latch.opaque, latch.window = (
             rule.remote,

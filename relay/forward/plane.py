@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from relay.forward.rule import Address, Change
 
-
 SUMS = (
     "rtp_packets",
     "rtp_bytes",
