@@ -17,11 +17,11 @@ cdef inline int rank(const row *here, const address *source) noexcept nogil:
 cdef inline int wish(const row *here, const address *source) noexcept nogil:
     """How much a rule wants a source that is not its peer: 0 not at all, above 8 at once."""
     cdef int ours, theirs
-    if here.rule.learn == NOBODY or here.latch.state == LOCKED:
+    if here.rule.learn == NOBODY:
         return 0
     ours = rank(here, source)
     theirs = rank(here, &here.latch.peer) if here.latch.state != WAITING else 0
-    if ours < theirs:
+    if ours < theirs or (here.latch.state == LOCKED and (ours < 3 or theirs == 3)):
         return 0
     if ours == 3 or (ours == 2 and here.rule.hint.port and same_host(source, &here.rule.hint)):
         ours += 1
@@ -57,7 +57,7 @@ cdef void settle(worker *self, row *here, uint8_t state) noexcept nogil:
 
 
 cdef inline void expire(worker *self, row *here) noexcept nogil:
-    if here.latch.state == LATCHED and self.now >= here.latch.until:
+    if here.latch.state == LATCHED and self.now >= here.latch.until and rank(here, &here.latch.peer) > 1:
         settle(self, here, LOCKED)
 
 
@@ -85,7 +85,7 @@ cdef bint learn_from(worker *self, row *here, const address *source, const media
     """Latch.packet: whether the packet is the peer's."""
     cdef latch_t *latch = &here.latch
     cdef run_t none
-    if latch.state == LOCKED:
+    if latch.state == LOCKED and wish(here, source) == 0:
         return same_address(source, &latch.peer)
     if latch.state != WAITING and same_address(source, &latch.peer):
         count_run(&latch.run, what, here.rule.opaque)

@@ -53,14 +53,24 @@ cdef inline bint is_peer(const row *here, const address *source) noexcept nogil:
     return is_source(here, source)
 
 
+cdef inline bint is_signalled(const row *here, const address *source) noexcept nogil:
+    return here.rule.learn != NOBODY and here.rule.remote.port and same_address(source, &here.rule.remote)
+
+
 cdef row *find(worker *self, const port_t *port, const address *source) noexcept nogil:
-    """The rule this source belongs to: its peer's, else the one that wants it most, else NULL."""
+    """The rule this source belongs to: signalled there, else its peer, else wanted most there, else NULL."""
     cdef row *here
     cdef row *best = NULL
     cdef int i, wanted, most = 0
     for i in range(port.count):
         here = &self.rows[port.rules[i]]
         expire(self, here)
+        if best == NULL and is_signalled(here, source):
+            best = here
+    if best != NULL:
+        return best
+    for i in range(port.count):
+        here = &self.rows[port.rules[i]]
         if is_peer(here, source):
             return here
     for i in range(port.count):

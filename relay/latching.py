@@ -10,16 +10,18 @@ random packets. ``now`` is seconds on any monotonic clock.
                       1  anybody else
 
                first packet             5 consistent packets, or rank 3,
-               (window opens)           or the window is over
+               (window opens)           or rank 2 and the window is over
     WAITING ------------------> LATCHED ---------------------------------> LOCKED
-                                 |   ^                                  only this source,
-                                 +---+                                  for ever
+                                 |   ^                                  only this source, and
+                                 +---+                                  the signalled address
                      a higher rank, or the same rank
                      with 5 consistent packets first
 
 "Consistent" is one SSRC with sequence numbers that go up by 1 .. 10: a stray or
-forged packet has no such company, so it does not capture a stream. A stranger
-never takes over a LOCKED one; only signalling does, by a new ``Latch``.
+forged packet has no such company, so it does not capture a stream, not even
+one whose phone stays silent at first. A stranger never takes over a LOCKED one.
+The signalled address does, if it was not that: it is no stranger, and what
+locked before it was another phone on the same port, or somebody else.
 """
 
 from __future__ import annotations
@@ -106,19 +108,20 @@ class Latch:
 
     def welcomes(self, source: Address) -> bool:
         """Whether a packet from this source, which is not the peer, would make it the peer at once."""
-        if self.state is State.LOCKED:
-            return False
-        return self.peer is None or self.rank(source) > self.rank(self.peer)
+        if self.peer is None:
+            return True
+        ours = self.rank(source)
+        return ours > self.rank(self.peer) and (ours == 3 or self.state is not State.LOCKED)
 
     def listens(self, source: Address) -> bool:
         """Whether a packet from this source, which is not the peer, counts as evidence."""
-        if self.state is State.LOCKED:
-            return False
-        return self.peer is None or self.rank(source) >= self.rank(self.peer)
+        if self.peer is None or self.state is not State.LOCKED:
+            return self.peer is None or self.rank(source) >= self.rank(self.peer)
+        return self.welcomes(source)
 
     def expire(self, now: float) -> None:
-        """Lock when the window is over."""
-        if self.state is State.LATCHED and now >= self._until:
+        """Lock a likely peer when the window is over; anybody else has to prove himself."""
+        if self.state is State.LATCHED and now >= self._until and self.peer and self.rank(self.peer) > 1:
             self.state = State.LOCKED
 
     def packet(self, source: Address, ssrc: int | None, seq: int | None, now: float) -> Verdict:
@@ -128,7 +131,7 @@ class Latch:
         by its source, and neither lengthens nor breaks a run.
         """
         self.expire(now)
-        if self.state is State.LOCKED:
+        if self.state is State.LOCKED and not self.welcomes(source):
             return Verdict.ACCEPTED if source == self.peer else Verdict.STRANGER
         if source == self.peer:
             self._count(self._run, ssrc, seq)

@@ -257,11 +257,16 @@ class FakePlane:
         self._free.append(id)
 
     def _choose(self, ids: list[int], source: Address, now: float) -> int | None:
-        """The rule this source belongs to: its peer's, else the one that would rather have it."""
+        """The rule this source belongs to: signalled there, else its peer, else wanted most there."""
         for id in ids:
             self._watch(id, lambda latch: latch.expire(now))
-            if self._rows[id].is_peer(source):
-                return id
+        rows = [self._rows[id] for id in ids]
+        for row in rows:
+            if row.rule.learn is Learn.WINDOW and row.rule.remote == source:
+                return row.rule.id
+        for row in rows:
+            if row.is_peer(source):
+                return row.rule.id
         best = max(ids, key=lambda id: self._wish(self._rows[id], source))
         return best if self._wish(self._rows[best], source) else None
 
@@ -331,10 +336,11 @@ class FakePlane:
     def _watch(self, id: int, change: Callable[[Latch], object]) -> None:
         """Let something happen to a latch, and tell when it settles."""
         latch = self._rows[id].latch
-        before = latch.state
+        before = latch.state, latch.peer
         change(latch)
         self._counters[id]["state"] = latch.state
-        if latch.state is State.LOCKED and before is not State.LOCKED and latch.peer is not None:
+        settled = latch.state is State.LOCKED and before != (latch.state, latch.peer)
+        if settled and latch.peer is not None:
             self._report(Latched(id, latch.peer))
 
     def _report_stun(self, at: _Port, event: Stun) -> None:

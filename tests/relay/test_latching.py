@@ -42,14 +42,29 @@ def test_five_consistent_packets_lock() -> None:
     latch = Latch(SIGNALLED)
     feed(latch, STRANGER, PROOF)
     assert latch.state is State.LOCKED
-    assert feed(latch, SIGNALLED, 1) == [Verdict.STRANGER]
+    assert feed(latch, BEHIND_NAT, PROOF) == [Verdict.STRANGER] * PROOF
 
 
-def test_end_of_the_window_locks() -> None:
+def test_end_of_the_window_locks_the_host_of_the_signalled_address() -> None:
     latch = Latch(SIGNALLED)
     feed(latch, BEHIND_NAT, 1, now=0.0)
-    assert feed(latch, SIGNALLED, 1, now=WINDOW) == [Verdict.STRANGER]
+    assert feed(latch, BEHIND_NAT, 1, now=WINDOW) == [Verdict.ACCEPTED]
     assert (latch.state, latch.peer) == (State.LOCKED, BEHIND_NAT)
+
+
+def test_stray_packet_long_before_the_phone_speaks_does_not_keep_the_stream() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, STRANGER, 1, now=0.0)
+    feed(latch, OTHER_STRANGER, PROOF, now=10 * WINDOW)
+    assert (latch.state, latch.peer) == (State.LOCKED, OTHER_STRANGER)
+
+
+def test_the_signalled_address_is_never_a_stranger() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, STRANGER, PROOF)
+    assert feed(latch, SIGNALLED, 1, now=60.0) == [Verdict.ACCEPTED]
+    assert (latch.state, latch.peer) == (State.LOCKED, SIGNALLED)
+    assert feed(latch, STRANGER, PROOF, now=61.0) == [Verdict.STRANGER] * PROOF
 
 
 def test_stray_packet_loses_to_an_equal_source_that_proves_itself() -> None:
@@ -114,13 +129,16 @@ packets = st.tuples(sources, st.integers(1, 2), st.integers(0, 30), st.floats(0,
 
 
 @given(st.lists(packets, max_size=60))
-def test_nobody_takes_over_a_locked_stream(script: list[tuple[tuple[str, int], int, int, float]]) -> None:
+def test_nobody_but_the_signalled_address_takes_over_a_locked_stream(
+    script: list[tuple[tuple[str, int], int, int, float]],
+) -> None:
     latch, now, locked = Latch(SIGNALLED, hint=PROXY), 0.0, None
     for source, ssrc, seq, later in script:
         now += later
         verdict = latch.packet(source, ssrc, seq, now)
         if locked is not None:
-            assert (latch.state, latch.peer) == (State.LOCKED, locked)
+            assert latch.state is State.LOCKED
+            assert latch.peer == (SIGNALLED if source == SIGNALLED else locked)
         assert (verdict is Verdict.ACCEPTED) == (source == latch.peer)
         locked = latch.peer if latch.state is State.LOCKED else None
 
