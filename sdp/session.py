@@ -92,10 +92,13 @@ class MediaLine(NamedTuple):
 
 
 def replace_media_line(line: str, port: int, protocol: str | None) -> str:
-    """The m= line without its ending, another port and perhaps another protocol in it. Raises SdpError."""
+    """The m= line without its ending, another port and perhaps another protocol in it.
+
+    A count of ports goes, for ``port`` is one. Raises SdpError.
+    """
     match = _match_media(line)
-    start, end = match.span(2)
-    before, after = line[:start], line[end : match.start(4)]
+    end = match.end(3) if match[3] else match.end(2)
+    before, after = line[: match.start(2)], line[end : match.start(4)]
     return body(f"{before}{port}{after}{protocol or match[4]}{match[5]}")
 
 

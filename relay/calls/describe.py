@@ -24,17 +24,17 @@ class Handling(enum.Enum):
 
 
 STATIC_CODECS = {
-    0: "PCMU/8000",
-    3: "GSM/8000",
-    4: "G723/8000",
-    8: "PCMA/8000",
-    9: "G722/8000",
-    13: "CN/8000",
-    15: "G728/8000",
-    18: "G729/8000",
-    26: "JPEG/90000",
-    31: "H261/90000",
-    34: "H263/90000",
+    "0": "PCMU/8000",
+    "3": "GSM/8000",
+    "4": "G723/8000",
+    "8": "PCMA/8000",
+    "9": "G722/8000",
+    "13": "CN/8000",
+    "15": "G728/8000",
+    "18": "G729/8000",
+    "26": "JPEG/90000",
+    "31": "H261/90000",
+    "34": "H263/90000",
 }
 """Payload types that need no rtpmap (RFC 3551, section 6)."""
 
@@ -62,14 +62,12 @@ def listen(leg: Leg, media: Media, session: sdp.Session, section: sdp.Media, req
 
 def first_codec(section: sdp.Media) -> str:
     """``NAME/RATE`` of the first payload type, empty where nobody says."""
-    if not section.formats or not section.formats[0].isdigit():
-        return ""
-    first = section.formats[0]
+    first = section.formats[0] if section.formats else ""
     for value in section.attributes("rtpmap"):
         number, _, codec = value.partition(" ")
         if number == first:
             return codec.strip()
-    return STATIC_CODECS.get(int(first), "")
+    return STATIC_CODECS.get(first, "")
 
 
 class Announced:

@@ -350,7 +350,7 @@ def _abandon(media: Media) -> None:
 
 def _number(text: str) -> int:
     """A session version; what is no number (RFC 8866 wants one) counts as none yet."""
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _is_passed(media: Media) -> bool:

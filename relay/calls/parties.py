@@ -25,10 +25,12 @@ def find_parties(
         found = _offer_without_receiver(call, sender, sender_tag, via_branch, now)
     else:
         receiver = call.leg_of(receiver_tag)
+        if receiver_tag == sender_tag:
+            raise NgError(BAD_ASSOCIATION)
         if receiver is None:
             found = (
                 sender or call.add_leg(sender_tag, now),
-                call.add_leg(None, now, via_branch),
+                call.add_leg(receiver_tag, now, via_branch),
             )
         elif sender is not None:
             found = (sender, receiver)

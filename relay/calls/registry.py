@@ -36,6 +36,9 @@ from relay.ng.request import Request
 from sdp.rewrite import Change, loop_id
 from sdp.session import SdpError, Session
 
+LARGEST_SDP = 65_400
+"""Bytes: with cookie and dictionary a reply must fit one datagram of 65,507."""
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -216,6 +219,8 @@ class Registry:
                 self.instance, times.now,
             )  # fmt: skip
             text = method(exchange)
+            if len(text.encode("utf-8", "surrogateescape")) > LARGEST_SDP:
+                raise NgError(REWRITE_FAILED)
             for media, outputs in exchange.checks:
                 checks.carry_out(media, outputs, times.now, self.resources)
             self._sync(call)

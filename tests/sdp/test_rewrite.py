@@ -84,10 +84,10 @@ def test_a_plain_offer_is_changed_in_three_lines() -> None:
 # The m= line.
 
 
-def test_formats_and_port_count_stay() -> None:
+def test_formats_stay_and_a_range_of_ports_becomes_one() -> None:
     line = "m=audio 5000/2 RTP/AVP 0 8 101"
     lines = media_lines(f"{HEAD}{line}\r\n", replace(AUDIO, protocol="UDP/TLS/RTP/SAVPF"))
-    assert lines[0] == "m=audio 30000/2 UDP/TLS/RTP/SAVPF 0 8 101"
+    assert lines[0] == "m=audio 30000 UDP/TLS/RTP/SAVPF 0 8 101"
 
 
 def test_a_data_channel_keeps_its_protocol_and_its_keys() -> None:
@@ -145,7 +145,7 @@ def test_a_connection_of_the_media_is_edited_where_it_stands() -> None:
 
 def test_further_connections_of_a_media_are_removed() -> None:
     text = HEAD + "m=audio 5000/2 RTP/AVP 0\r\nc=IN IP4 233.252.0.1/127\r\nc=IN IP4 233.252.0.2/127\r\n"
-    assert media_lines(text, AUDIO) == ["m=audio 30000/2 RTP/AVP 0", "c=IN IP4 203.0.113.1"]
+    assert media_lines(text, AUDIO) == ["m=audio 30000 RTP/AVP 0", "c=IN IP4 203.0.113.1"]
 
 
 def test_a_media_without_any_connection_gets_one_after_its_title() -> None:

@@ -126,5 +126,5 @@ def test_a_malformed_m_line_is_refused_when_it_is_read(line: str) -> None:
 
 def test_replacing_the_port_leaves_the_rest_of_the_m_line() -> None:
     line = "m=audio  27800/2 RTP/AVP 0  8 \r\n"
-    assert replace_media_line(line, 1, None) == "m=audio  1/2 RTP/AVP 0  8 "
-    assert replace_media_line(line, 1, "RTP/SAVP") == "m=audio  1/2 RTP/SAVP 0  8 "
+    assert replace_media_line(line, 1, None) == "m=audio  1 RTP/AVP 0  8 "
+    assert replace_media_line(line, 1, "RTP/SAVP") == "m=audio  1 RTP/SAVP 0  8 "
