@@ -14,7 +14,7 @@ from relay.ng.errors import NgError
 from relay.ng.message import Encoding, decode, encode_reply, encoding_of, error_reply, split
 from relay.ng.request import parse
 
-CAPTURES = Path(__file__).parent / "captures"
+CAPTURES = Path(__file__).parents[2] / "data" / "ng"
 
 
 def captured() -> Iterator[tuple[str, bytes]]:
