@@ -88,21 +88,22 @@ class Announced:
             raise NgError(INCOMPLETE_SDP)
         self.family = connection.family
         ip = connection.address
-        if "sip-source-address" in request.flags and request.received_from:
+        self.held = is_zero(ip) and not with_ice
+        trusted = "sip-source-address" not in request.flags or not request.received_from
+        if not trusted and request.received_from:
             ip = request.received_from
         self.rtp = _usable(ip, section.port)
-        self.held = is_zero(ip) and not with_ice
         self.unresolved = self.rtp is None and not _is_numeric(ip)
-        self.rtcp = self.rtp if with_mux else self._rtcp(section, ip)
+        self.rtcp = self.rtp if with_mux else self._rtcp(section, ip, trusted)
 
     @staticmethod
-    def _rtcp(section: sdp.Media, ip: str) -> Address | None:
-        """``a=rtcp`` (RFC 3605), else the next port."""
+    def _rtcp(section: sdp.Media, ip: str, trusted: bool) -> Address | None:
+        """``a=rtcp`` (RFC 3605), else the next port; its address only where addresses are trusted."""
         said = views.rtcp(section)
         if said is None:
             return _usable(ip, section.port + 1)
         port, connection = said
-        return _usable(connection.address if connection else ip, port)
+        return _usable(connection.address if connection and trusted else ip, port)
 
 
 def is_zero(ip: str) -> bool:

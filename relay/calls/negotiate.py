@@ -219,6 +219,8 @@ class Exchange:
         )
         if keep and media.streams and _fits(media, components, choice):
             del media.streams[components:]
+            for stream in media.streams:
+                del stream.paths[len(choice) :]
             return
         if media.streams:
             media.retiring.extend(media.streams)
@@ -243,9 +245,7 @@ class Exchange:
         port = theirs.streams[0].paths[0].port
         rtcp = port if told.single_port or len(theirs.streams) == 1 else theirs.streams[1].paths[0].port
         held = announced.held and theirs.ice is None and "zero-address" not in self.request.replace
-        connection = (
-            Connection(announced.family, ZERO[announced.family]) if held else self._connection(port.at)
-        )
+        connection = Connection(port.at.family, ZERO[port.at.family]) if held else self._connection(port.at)
         wording = leg_ice.Wording(
             told.ice_option,
             with_rtcp=not told.single_port,
@@ -361,4 +361,5 @@ def _fits(media: Media, components: int, choice: Sequence[LocalAddress]) -> bool
     """The ports that a media has serve for ``components`` at these addresses."""
     if len(media.streams) < components:
         return False
-    return [path.port.at for path in media.streams[0].paths] == list(choice)
+    have = [path.port.at for path in media.streams[0].paths]
+    return have[: len(choice)] == list(choice)

@@ -106,6 +106,16 @@ def test_a_callee_that_refuses_ice_is_learnt_from_its_media() -> None:
     assert (rule.learn, rule.remote, rule.stun) == (Learn.WINDOW, (BOB, 20000), False)
 
 
+def test_a_callee_that_refuses_ice_keeps_the_port_it_was_told_and_the_others_close() -> None:
+    desk = Desk()
+    offer = desk.offer(sdp(), ICE="force")
+    assert len(desk.box.ports) == 6
+    answer = desk.answer(sdp(BOB, 20000))
+    assert desk.box.rule_at(told(offer)[1]).remote == (BOB, 20000)
+    assert desk.box.number_of(desk.box.rule_at(told(answer)[1]).rtp[0]) == told(offer)[1]
+    assert len(desk.box.ports) == 4
+
+
 def test_end_to_end_without_ice_in_the_answer_has_none_on_either_leg() -> None:
     desk = Desk(PLAIN[:1])
     desk.offer(WITH_ICE, ICE="optional")

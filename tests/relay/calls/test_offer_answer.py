@@ -72,6 +72,14 @@ def test_hold_by_zero_address_passes_and_stops_media_to_that_party() -> None:
     assert desk.box.number_of(desk.box.rule_at(told(offer)[1]).rtp[0]) == told(answer)[1]
 
 
+def test_hold_by_zero_address_counts_also_where_the_signalling_says_the_address() -> None:
+    desk = Desk()
+    offer, _ = established(desk)
+    flags = ["SIP-source-address"]
+    held = desk.offer(sdp("0.0.0.0"), to_tag="B", flags=flags, received_from=["IP4", ALICE])
+    assert told(held) == ("0.0.0.0", told(offer)[1])
+
+
 def test_a_zero_address_is_replaced_on_demand() -> None:
     desk = Desk()
     established(desk)
