@@ -52,6 +52,7 @@ class Exchange:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
         self._note_what_has_no_effect()
         self._choose_interfaces()
+        self._adopt_shared_ports()
         link(self.sender, self.receiver)
         return self._write([self._offer_media(i, section) for i, section in enumerate(self.session.medias)])
 

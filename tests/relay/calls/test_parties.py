@@ -84,6 +84,16 @@ def test_phones_that_were_told_the_same_port_share_it_with_a_rule_for_each() -> 
     assert desk.box.number_of(hears) == shared
 
 
+def test_phones_that_answer_by_an_offer_of_their_own_share_the_port_as_well() -> None:
+    desk = Desk()
+    shared = told(desk.offer(sdp()))[1]
+    desk.offer(sdp(BOB, 20000), from_tag="B1", to_tag="A")
+    caller = told(desk.offer(sdp(CAROL, 30000), from_tag="B2", to_tag="A"))[1]
+    rules = desk.box.rules_at(shared)
+    assert {rule.remote for rule in rules} == {(BOB, 20000), (CAROL, 30000)}
+    assert {desk.box.number_of(rule.rtp[0]) for rule in rules} == {caller}
+
+
 def test_a_shared_port_stays_open_until_the_last_of_its_phones_is_deleted() -> None:
     desk = Desk()
     shared = told(desk.offer(sdp()))[1]

@@ -1,0 +1,1 @@
+"""Calls through the relay with real peers: Kamailio, SIPp, and scripted phones."""

@@ -1,0 +1,35 @@
+"""The phones of one test."""
+
+import secrets
+
+from tests.interop.ng import Address
+from tests.interop.phone import Call, Phone
+
+
+class Phones:
+    """Makes phones for one test. The users' names are new for every test, so no registration is left over."""
+
+    def __init__(self, proxy: Address) -> None:
+        self._proxy = proxy
+        self._suffix = secrets.token_hex(3)
+        self._phones: list[Phone] = []
+
+    def new(self, user: str, device: int, *, strict: bool = False) -> Phone:
+        """A phone at 127.0.0.`device`. Two phones with one name are two devices of one user."""
+        phone = Phone(f"{user}-{self._suffix}", f"127.0.0.{device}", self._proxy, strict=strict)
+        self._phones.append(phone)
+        return phone
+
+    def close(self) -> None:
+        for phone in self._phones:
+            phone.close()
+
+
+def connect(alice: Phone, bob: Phone, *words: str) -> tuple[Call, Call]:
+    """A call from `alice` to `bob`, answered after ringing."""
+    outgoing = alice.call(bob.user, *words)
+    incoming = bob.incoming()
+    incoming.ring()
+    incoming.answer()
+    outgoing.wait_for_answer()
+    return outgoing, incoming
