@@ -4,13 +4,14 @@
     Python (one thread)                        worker thread, never takes the GIL
       apply, close --- command ring, eventfd ---> obey
                                                     |  epoll: ports that have something
-                                                    |  recvmmsg -> classify -> find -> latch
-                                                    |           -> count -> sendmmsg
+                                                    |  recvmmsg -> classify -> find -> unprotect
+                                                    |    -> latch -> count -> protect -> sendmmsg
       events <------- event ring, eventfd ------- tell
 
 Between the two lie two rings, each with one writer and one reader, and tables
 of which a row is written by its worker only. Nothing on the packet path
-allocates, locks, logs or calls Python. Epoll is level-triggered and every ready
+allocates, locks, logs or calls Python (libsrtp allocates for the first packet of
+an SSRC, ``MAX_SSRCS`` times per direction at most). Epoll is level-triggered and every ready
 port gets one bounded batch per turn: a port that was overrun comes back by
 itself, and a flooded one does not starve the others.
 """
@@ -23,8 +24,8 @@ from collections import deque
 
 import numpy as np
 
-from relay.forward import rule as specified
-from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Latched, PlaneFull, Stun
+from relay.forward import rule as specified, srtp_library
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Latched, PlaneFull, Stun
 from relay.forward.rule import Drop
 from relay.latching import PROOF, STEP, WINDOW as LEARN_WINDOW
 
@@ -35,6 +36,7 @@ from posix.unistd cimport read, usleep, write
 
 include "rules.pxi"
 include "system.pxi"
+include "srtp.pxi"
 include "worker.pxi"
 include "addresses.pxi"
 include "latching.pxi"
@@ -42,6 +44,7 @@ include "packets.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
 assert COUNTERS.itemsize == sizeof(counters_t)
+assert srtp_library.TAIL <= TAIL
 
 
 cdef class _Table:
@@ -59,7 +62,7 @@ cdef class _Table:
 cdef class NativePlane:
     """Implements ``Plane`` with ``workers`` threads. One Python thread may use it at a time.
 
-    At most ``rules`` rules and 65,536 ports exist at once. ``on_close`` is
+    At most ``rules`` rules, as many pairs of keys, and 65,536 ports exist at once. ``on_close`` is
     called with the address and port of a socket after it was closed, from
     within ``events`` and others: ``PortPool.release`` fits. ``window`` is the
     learn window in seconds.
@@ -72,9 +75,11 @@ cdef class NativePlane:
     cdef row *_rows
     cdef counters_t *_native_counters
     cdef port_t *_ports
+    cdef keys_t *_native_keys
+    cdef srtp_functions _srtp
     cdef worker **_workers
-    cdef dict _open, _at_port, _place, _life, _totals
-    cdef object _free_ports, _free_rules
+    cdef dict _open, _at_port, _place, _life, _keys, _totals
+    cdef object _free_ports, _free_rules, _free_keys
     cdef uint32_t _lives
     cdef list _pending
 
@@ -85,13 +90,15 @@ cdef class NativePlane:
         self._on_close = on_close
         self._tables = [
             _Table(sizeof(row), rules), _Table(sizeof(counters_t), rules), _Table(sizeof(port_t), PORTS),
+            _Table(sizeof(keys_t), rules),
         ]
         self._rows = <row *>(<_Table>self._tables[0]).start
         self._native_counters = <counters_t *>(<_Table>self._tables[1]).start
         self._ports = <port_t *>(<_Table>self._tables[2]).start
+        self._native_keys = <keys_t *>(<_Table>self._tables[3]).start
         self._counters = np.frombuffer((<_Table>self._tables[1]).memory, COUNTERS)
-        self._free_ports, self._free_rules = _Unused(PORTS), _Unused(rules)
-        self._open, self._at_port, self._place, self._life = {}, {}, {}, {}
+        self._free_ports, self._free_rules, self._free_keys = _Unused(PORTS), _Unused(rules), _Unused(rules)
+        self._open, self._at_port, self._place, self._life, self._keys = {}, {}, {}, {}, {}
         self._totals = dict.fromkeys((*SUMS, *PLANE_WIDE), 0)
         self._pending = [deque() for _ in range(workers)]
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -118,6 +125,7 @@ cdef class NativePlane:
         new.commands = <command *>(<_Table>tables[1]).start
         new.events = <event *>(<_Table>tables[2]).start
         new.rows, new.counters, new.ports = self._rows, self._native_counters, self._ports
+        new.keys, new.srtp = self._native_keys, &self._srtp
         new.number = number + 1
         new.window = window
         new.news = self._news
@@ -169,7 +177,42 @@ cdef class NativePlane:
         for id in self._at_port.pop(port):
             self._place[id] = (worker, None)
         ticket = self._push(worker, CLOSE, port, NULL, 0)
-        self._pending[worker].append((ticket, None, (), (port, sock, address)))
+        self._pending[worker].append((ticket, None, (), (port, sock, address), None))
+
+    def open_keys(self, profile, receive, send):
+        cdef keys_t *keys
+        self._reclaim()
+        if self._stopped:
+            raise ValueError("the plane has stopped")
+        self._find_srtp()
+        slot = self._free_keys.take("pairs of keys")
+        try:
+            new = _Keys(slot, profile, receive, send)
+        except BaseException:
+            self._free_keys.give_back(slot)
+            raise
+        self._lives += 1
+        keys = &self._native_keys[<uint32_t>slot]
+        memset(keys, 0, sizeof(keys_t))
+        keys.arriving.context = <void *><uintptr_t>new.arriving.address
+        keys.leaving.context = <void *><uintptr_t>new.leaving.address
+        keys.life = self._lives
+        self._keys[self._lives] = new
+        return self._lives
+
+    def close_keys(self, keys):
+        """The memory is freed once the worker has let go of it. Raises ``ValueError`` for unknown ones."""
+        self._reclaim()
+        if self._stopped:
+            return
+        if keys not in self._keys:
+            raise ValueError(f"keys {keys} are not open")
+        closed = self._keys.pop(keys)
+        if closed.worker is None:
+            self._free(closed)
+            return
+        ticket = self._push(closed.worker, FORGET, closed.slot, NULL, 0)
+        self._pending[closed.worker].append((ticket, None, (), None, closed))
 
     def allocate(self):
         self._reclaim()
@@ -187,14 +230,16 @@ cdef class NativePlane:
         self._reclaim()
         if self._stopped:
             return
-        staged = {}
-        batches = self._sort(changes, staged)
+        staged, users = {}, {}
+        batches = self._sort(changes, staged, users)
         native = [(worker, batch, self._encode(batch)) for worker, batch in batches.items()]
         self._believe(staged)
+        for keys, worker in users.items():
+            self._keys[keys].worker = worker
         for worker, batch, encoded in native:
             ticket = self._push(worker, CHANGE, 0, <change *><uintptr_t>(<_Batch>encoded).changes, len(batch))
             dropped = [change.id for change in batch if isinstance(change, Drop)]
-            self._pending[worker].append((ticket, encoded, dropped, None))
+            self._pending[worker].append((ticket, encoded, dropped, None, None))
 
     def send(self, port, remote, bytes datagram):
         """Raises ``ValueError`` if ``remote`` is not a numeric address."""
@@ -265,6 +310,9 @@ cdef class NativePlane:
         for sock, _, address in self._open.values():
             self._close_socket(sock, address)
         self._open.clear()
+        for keys in self._keys.values():
+            keys.close()
+        self._keys.clear()
         for number in range(self.workers):
             os.close(self._workers[number].epoll)
             os.close(self._workers[number].wake)
@@ -272,8 +320,11 @@ cdef class NativePlane:
 
     # -- changes, on their way to a worker
 
-    cdef dict _sort(self, changes, dict staged):
-        """Check every change, and sort them by worker. ``staged`` gets the places of the rules afterwards."""
+    cdef dict _sort(self, changes, dict staged, dict users):
+        """Check every change, and sort them by worker.
+
+        ``staged`` gets the places of the rules afterwards, ``users`` the workers of the keys.
+        """
         batches = {}
         joining = {}
         for change in changes:
@@ -287,7 +338,18 @@ cdef class NativePlane:
                 continue
             staged[change.id] = self._new_place(change, place, joining)
             batches.setdefault(staged[change.id][0], []).append(change)
+            if change.keys is not None:
+                self._give_keys(change, staged[change.id][0], users)
         return batches
+
+    cdef _give_keys(self, rule, worker, dict users):
+        """Keys belong to the worker of the first rule that names them."""
+        if rule.keys not in self._keys:
+            raise ValueError(f"rule {rule.id}: keys {rule.keys} are not open")
+        owner = self._keys[rule.keys].worker
+        owner = users.setdefault(rule.keys, worker if owner is None else owner)
+        if owner != worker:
+            raise ValueError(f"rule {rule.id}: keys {rule.keys} belong to worker {owner}, not {worker}")
 
     cdef tuple _new_place(self, rule, place, dict joining):
         if rule.port not in self._open:
@@ -309,6 +371,9 @@ cdef class NativePlane:
                 encoded.changes[<size_t>index].rule.id = change.id
             else:
                 encode(change, self._life, &encoded.changes[<size_t>index].rule)
+                if change.keys is not None:
+                    encoded.changes[<size_t>index].rule.keys.slot = self._keys[change.keys].slot
+                    encoded.changes[<size_t>index].rule.keys.life = change.keys
         return encoded
 
     cdef _believe(self, dict staged):
@@ -326,7 +391,7 @@ cdef class NativePlane:
 
     # -- the rings
 
-    cdef uint64_t _push(self, int number, int kind, uint32_t port, change *changes, uint32_t count):
+    cdef uint64_t _push(self, int number, int kind, uint32_t subject, change *changes, uint32_t count):
         """Returns the ticket: the command is done when the worker's head is beyond it."""
         cdef worker *to = self._workers[number]
         cdef uint64_t one = 1, ticket = to.command_tail
@@ -334,7 +399,7 @@ cdef class NativePlane:
         while ticket - LOAD_ACQUIRE(&to.command_head) == COMMANDS:
             with nogil:
                 usleep(50)
-        slot.kind, slot.port, slot.changes, slot.count = kind, port, changes, count
+        slot.kind, slot.subject, slot.changes, slot.count = kind, subject, changes, count
         STORE_RELEASE(&to.command_tail, ticket + 1)
         write(to.wake, &one, sizeof(one))
         return ticket
@@ -355,24 +420,42 @@ cdef class NativePlane:
             slot = &of.events[of.event_head % EVENTS]
             if slot.kind == PEER_LATCHED and slot.subject in self._place:
                 found.append(Latched(slot.subject, text(&slot.source)))
-            elif slot.kind == STUN_ARRIVED and slot.subject in self._open:
-                found.append(Stun(slot.subject, text(&slot.source), (<char *>slot.data)[: slot.length]))
+            elif slot.kind != PEER_LATCHED and slot.subject in self._open:
+                arrived = Stun if slot.kind == STUN_ARRIVED else Dtls
+                found.append(arrived(slot.subject, text(&slot.source), (<char *>slot.data)[: slot.length]))
             STORE_RELEASE(&of.event_head, of.event_head + 1)
         return last != tail
 
     cdef _reclaim(self):
-        """Free what the workers have let go of: batches, rule ids, sockets."""
+        """Free what the workers have let go of: batches, rule ids, sockets, keys."""
         cdef uint64_t head
         for number in range(self.workers):
             waiting = self._pending[number]
             head = LOAD_ACQUIRE(&self._workers[number].command_head)
             while waiting and waiting[0][0] < head:
-                _, _, dropped, closed = waiting.popleft()
+                _, _, dropped, closed, keys = waiting.popleft()
                 for id in dropped:
                     self._retire(id)
                 if closed is not None:
                     self._free_ports.give_back(closed[0])
                     self._close_socket(closed[1], closed[2])
+                if keys is not None:
+                    self._free(keys)
+
+    cdef _find_srtp(self):
+        """Learn libsrtp's addresses, before the first rule that needs them is on its way to a worker."""
+        if self._srtp.protect != NULL:
+            return
+        library = srtp_library.load()
+        self._srtp.unprotect = <srtp_function><uintptr_t>library.unprotect
+        self._srtp.protect_rtcp = <srtp_function><uintptr_t>library.protect_rtcp
+        self._srtp.unprotect_rtcp = <srtp_function><uintptr_t>library.unprotect_rtcp
+        self._srtp.protect = <srtp_function><uintptr_t>library.protect
+
+    cdef _free(self, keys):
+        keys.close()
+        self._native_keys[<uint32_t>keys.slot].life = 0
+        self._free_keys.give_back(keys.slot)
 
     cdef _retire(self, uint32_t id):
         """The row of a dropped rule lives on in the totals."""
@@ -410,6 +493,24 @@ class _Unused:
         self._returned.append(number)
 
 
+class _Keys:
+    """Both directions of a handle. The contexts are the worker's from the first rule on that names them."""
+
+    def __init__(self, slot, profile, receive, send):
+        self.slot = slot
+        self.worker = None
+        self.arriving = srtp_library.Context(profile, receive, inbound=True)
+        try:
+            self.leaving = srtp_library.Context(profile, send, inbound=False)
+        except BaseException:
+            self.arriving.close()
+            raise
+
+    def close(self):
+        self.arriving.close()
+        self.leaving.close()
+
+
 cdef class _Batch:
     """Changes in native form, kept until the worker has applied them."""
 
@@ -425,7 +526,9 @@ cdef class _Batch:
 
 
 cdef encode(rule, dict life, rule_t *to):
-    """Raises ``ValueError`` for addresses that are not numeric, and for too many of anything."""
+    """Raises ``ValueError`` for addresses that are not numeric, too many of anything, and SRTP that is none."""
+    if rule.opaque and (rule.keys is not None or rule.dtls):
+        raise ValueError(f"rule {rule.id}: SRTP for what is not RTP")
     if len(rule.sources) > MAX_SOURCES:
         raise ValueError(f"rule {rule.id}: more than {MAX_SOURCES} sources")
     if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
@@ -435,7 +538,8 @@ cdef encode(rule, dict life, rule_t *to):
         parse(rule.remote[0], rule.remote[1], &to.remote)
     if rule.hint is not None:
         parse(rule.hint, 1, &to.hint)
-    to.learn, to.asymmetric, to.stun, to.opaque = rule.learn, rule.asymmetric, rule.stun, rule.opaque
+    to.learn, to.asymmetric, to.stun = rule.learn, rule.asymmetric, rule.stun
+    to.opaque, to.dtls = rule.opaque, rule.dtls
     to.source_count, to.rtp_count, to.rtcp_count = len(rule.sources), len(rule.rtp), len(rule.rtcp)
     for index, source in enumerate(rule.sources):
         parse(source[0], source[1], &to.sources[<int>index])

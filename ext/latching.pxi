@@ -17,15 +17,20 @@ cdef inline int rank(const row *here, const address *source) noexcept nogil:
 cdef inline int wish(const row *here, const address *source) noexcept nogil:
     """How much a rule wants a source that is not its peer: 0 not at all, above 8 at once."""
     cdef int ours, theirs
+    cdef bint at_once
     if here.rule.learn == NOBODY:
         return 0
     ours = rank(here, source)
     theirs = rank(here, &here.latch.peer) if here.latch.state != WAITING else 0
-    if ours < theirs or (here.latch.state == LOCKED and (ours < 3 or theirs == 3)):
+    if has_keys(here):
+        at_once = here.latch.state != LOCKED
+    elif ours < theirs or (here.latch.state == LOCKED and ours == theirs):
         return 0
+    else:
+        at_once = ours > theirs
     if ours == 3 or (ours == 2 and here.rule.hint.port and same_host(source, &here.rule.hint)):
         ours += 1
-    return ours + 8 if here.latch.state == WAITING or rank(here, source) > theirs else ours
+    return ours + 8 if at_once else ours
 
 
 cdef inline void count_run(run_t *run, const media *what, bint opaque) noexcept nogil:
@@ -103,3 +108,20 @@ cdef bint learn_from(worker *self, row *here, const address *source, const media
         settle(self, here, LATCHED)
     publish(here)
     return True
+
+
+cdef void follow(worker *self, row *here, const address *source) noexcept nogil:
+    """Latch._follow: the packet was authenticated, so its source is the peer, perhaps moved."""
+    cdef latch_t *latch = &here.latch
+    cdef run_t none
+    if latch.state == LOCKED:
+        if same_address(source, &latch.peer):
+            latch.challenger.port = 0
+            return
+        if not same_address(source, &latch.challenger):
+            latch.challenger = source[0]
+            return
+    memset(&none, 0, sizeof(run_t))
+    adopt(here, source, none)
+    settle(self, here, LOCKED)
+    publish(here)

@@ -98,13 +98,13 @@ cdef void arrive(worker *self, uint32_t index, unsigned int slot) noexcept nogil
     from_sockaddr(&self.in_names[slot], &source)
     classify(self.buffers[slot], message.msg_len, &what)
     if what.kind == STUN and wants_stun(self, port):
-        report_stun(self, index, &source, slot, what.length)
+        pass_up(self, STUN_ARRIVED, index, &source, slot, what.length)
         return
     here = find(self, port, &source)
     if here == NULL:
         BUMP(&self.counters[port.rules[0]].stranger, 1)
     else:
-        receive(self, here, &source, slot, &what)
+        receive(self, index, here, &source, slot, &what)
 
 
 cdef bint wants_stun(worker *self, const port_t *port) noexcept nogil:
@@ -116,7 +116,7 @@ cdef bint wants_stun(worker *self, const port_t *port) noexcept nogil:
 
 
 cdef void receive(
-    worker *self, row *here, const address *source, unsigned int slot, const media *what
+    worker *self, uint32_t index, row *here, const address *source, unsigned int slot, const media *what
 ) noexcept nogil:
     cdef counters_t *counters = &self.counters[here.rule.id]
     cdef rule_t *rule = &here.rule
@@ -124,28 +124,67 @@ cdef void receive(
         BUMP(&counters.stun, 1)
     elif not rule.opaque and what.kind == UNKNOWN and not is_peer(here, source):
         BUMP(&counters.malformed, 1)
+    elif is_secured(here):
+        receive_secured(self, index, here, source, slot, what)
     elif not is_source(here, source) and not learn_from(self, here, source, what):
         BUMP(&counters.stranger, 1)
     else:
-        STORE64(&counters.last_packet, self.now)
-        if what.kind == RTCP and not rule.opaque:
-            BUMP(&counters.rtcp_packets, 1)
-            BUMP(&counters.rtcp_bytes, what.length)
-            forward(self, here, rule.rtcp, rule.rtcp_count, slot, what.length)
-            return
-        BUMP(&counters.rtp_packets, 1)
-        BUMP(&counters.rtp_bytes, what.length)
-        if what.kind == RTP and not rule.opaque:
-            STORE32(&counters.ssrc, what.ssrc)
-            STORE16(&counters.seq, what.seq)
-            STORE8(&counters.payload_type, what.payload_type)
-        forward(self, here, rule.rtp, rule.rtp_count, slot, what.length)
+        accept(self, here, slot, what, what.length)
+
+
+cdef void receive_secured(
+    worker *self, uint32_t index, row *here, const address *source, unsigned int slot, const media *what
+) noexcept nogil:
+    """Of a peer with SRTP, or soon with SRTP: without a valid tag, nothing is learnt or forwarded."""
+    cdef counters_t *counters = &self.counters[here.rule.id]
+    cdef uint32_t length
+    cdef row *owner
+    if what.kind == DTLS and here.rule.dtls:
+        if accepts_dtls(self, here, source, what):
+            pass_up(self, DTLS_ARRIVED, index, source, slot, what.length)
+        else:
+            BUMP(&counters.stranger, 1)
+    elif what.kind != RTP and what.kind != RTCP:
+        BUMP(&counters.malformed, 1)
+    else:
+        owner = opener(self, &self.ports[index], here, source, slot, what, &length)
+        if owner != NULL:
+            if not is_source(owner, source):
+                follow(self, owner, source)
+            accept(self, owner, slot, what, length)
+
+
+cdef inline bint accepts_dtls(worker *self, row *here, const address *source, const media *what) noexcept nogil:
+    """A handshake may show who the peer is; once there are keys, only they do."""
+    if has_keys(here):
+        return is_peer(here, source)
+    return is_source(here, source) or learn_from(self, here, source, what)
+
+
+cdef void accept(worker *self, row *here, unsigned int slot, const media *what, uint32_t length) noexcept nogil:
+    """Count and forward a packet of the peer, of which ``length`` octets are left after opening it."""
+    cdef counters_t *counters = &self.counters[here.rule.id]
+    cdef rule_t *rule = &here.rule
+    cdef int kind = UNKNOWN if rule.opaque else what.kind
+    STORE64(&counters.last_packet, self.now)
+    if kind == RTCP:
+        BUMP(&counters.rtcp_packets, 1)
+        BUMP(&counters.rtcp_bytes, what.length)
+        forward(self, here, rule.rtcp, rule.rtcp_count, slot, length, kind)
+        return
+    BUMP(&counters.rtp_packets, 1)
+    BUMP(&counters.rtp_bytes, what.length)
+    if kind == RTP:
+        STORE32(&counters.ssrc, what.ssrc)
+        STORE16(&counters.seq, what.seq)
+        STORE8(&counters.payload_type, what.payload_type)
+    forward(self, here, rule.rtp, rule.rtp_count, slot, length, kind)
 
 
 # ---- out
 
 cdef void forward(
-    worker *self, const row *here, const output *outputs, int count, unsigned int slot, uint32_t length
+    worker *self, const row *here, const output *outputs, int count, unsigned int slot, uint32_t length, int kind
 ) noexcept nogil:
     cdef counters_t *counters = &self.counters[here.rule.id]
     cdef row *there
@@ -158,13 +197,25 @@ cdef void forward(
             BUMP(&counters.no_peer, 1)
         elif there.rule.port == NO_PORT or there.send_to.address.port == 0:
             BUMP(&counters.no_peer, 1)
+        elif not is_secured(there):
+            queue(self, here.rule.id, there, slot, length, UNKNOWN)
+        elif not has_keys(there):
+            BUMP(&counters.no_peer, 1)
+        elif kind == RTP or kind == RTCP:
+            queue(self, here.rule.id, there, slot, length, kind)
         else:
-            queue(self, here.rule.id, there, slot, length)
+            BUMP(&counters.no_output, 1)
 
 
-cdef void queue(worker *self, uint32_t origin, row *there, unsigned int slot, uint32_t length) noexcept nogil:
-    """Put a datagram of the inbox into the outbox, which holds datagrams of one socket."""
+cdef void queue(
+    worker *self, uint32_t origin, row *there, unsigned int slot, uint32_t length, int protect
+) noexcept nogil:
+    """Put a datagram of the inbox into the outbox, which holds datagrams of one socket.
+
+    ``protect`` is RTP or RTCP if a protected copy is to be sent, else UNKNOWN.
+    """
     cdef port_t *port = &self.ports[there.rule.port]
+    cdef uint8_t *data = self.buffers[slot]
     cdef unsigned int i
     cdef socklen_t name
     if self.out_count == OUTBOX or (self.out_count and self.out_fd != port.fd):
@@ -174,11 +225,17 @@ cdef void queue(worker *self, uint32_t origin, row *there, unsigned int slot, ui
     if name == 0:
         BUMP(&self.counters[origin].send_error, 1)
         return
+    if protect != UNKNOWN:
+        data = self.sealed[i]
+        memcpy(data, self.buffers[slot], length)
+        if seal(self, there, data, &length, protect == RTCP):
+            BUMP(&self.counters[origin].send_error, 1)
+            return
     self.out_fd = port.fd
     self.out_from[i] = origin
     self.out_to[i] = there.rule.id
     self.outbox[i].msg_hdr.msg_namelen = name
-    self.out_data[i].iov_base = self.buffers[slot]
+    self.out_data[i].iov_base = data
     self.out_data[i].iov_len = length
     self.out_count = i + 1
 

@@ -64,6 +64,12 @@ struct output {
     uint32_t life;
 };
 
+/* SRTP keys, held by the worker outside of the rules. `life` as above; 0: none. */
+struct keys_handle {
+    uint32_t slot;
+    uint32_t life;
+};
+
 enum learn { NOBODY, WINDOW }; /* relay.forward.rule.Learn */
 
 /* relay/forward/rule.py, Rule. */
@@ -78,9 +84,11 @@ struct rule {
     uint8_t asymmetric;
     uint8_t stun;
     uint8_t opaque;
+    uint8_t dtls;
     uint8_t source_count;
     uint8_t rtp_count;
     uint8_t rtcp_count;
+    struct keys_handle keys;
     struct output rtp[MAX_OUTPUTS];
     struct output rtcp[MAX_OUTPUTS];
     struct address sources[MAX_SOURCES];
@@ -95,7 +103,7 @@ struct row {
     struct rule rule;
 };
 
-/* A row of Plane.counters(): relay/forward/fake.py, COUNTERS. */
+/* A row of Plane.counters(): relay/forward/plane.py, COUNTERS. */
 struct counters {
     uint64_t rtp_packets;
     uint64_t rtp_bytes;
@@ -109,12 +117,13 @@ struct counters {
     uint64_t no_peer;
     uint64_t send_error;
     uint64_t stun;
+    uint64_t auth;
+    uint64_t replay;
     int64_t last_packet; /* CLOCK_MONOTONIC, ns; 0: never */
     uint32_t ssrc;
     uint16_t seq;
     uint8_t payload_type;
     uint8_t state;       /* enum latch_state */
-    uint64_t unused[2];
 };
 _Static_assert(sizeof(struct counters) == 128, "two cache lines, shared with no other row");
 
@@ -124,8 +133,8 @@ struct port {
     uint8_t v6;
     uint8_t count;
     uint32_t rules[MAX_OUTPUTS];
-    uint32_t stun_count; /* events since the mark, and the place in the event ring */
-    uint64_t stun_mark;  /* up to which Python must have read before counting anew */
+    uint32_t raised;     /* datagrams passed up since the mark, and the place in the event ring */
+    uint64_t mark;       /* up to which Python must have read before counting anew */
 };
 
 static inline int same_host(const struct address *a, const struct address *b)

@@ -19,10 +19,13 @@ cdef extern from "rules.h" nogil:
         uint8_t state
     struct output:
         uint32_t rule, life
+    struct keys_handle:
+        uint32_t slot, life
     struct rule_t "rule":
         uint32_t id, life, port, generation
         address remote, hint
-        uint8_t learn, asymmetric, stun, opaque, source_count, rtp_count, rtcp_count
+        uint8_t learn, asymmetric, stun, opaque, dtls, source_count, rtp_count, rtcp_count
+        keys_handle keys
         output rtp[64]
         output rtcp[64]
         address sources[32]
@@ -33,7 +36,7 @@ cdef extern from "rules.h" nogil:
         rule_t rule
     struct counters_t "counters":
         uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
-        uint64_t stranger, malformed, no_output, no_peer, send_error, stun
+        uint64_t stranger, malformed, no_output, no_peer, send_error, stun, auth, replay
         int64_t last_packet
         uint32_t ssrc
         uint16_t seq
@@ -42,8 +45,8 @@ cdef extern from "rules.h" nogil:
         int32_t fd
         uint8_t v6, count
         uint32_t rules[64]
-        uint32_t stun_count
-        uint64_t stun_mark
+        uint32_t raised
+        uint64_t mark
     bint same_host(const address *a, const address *b)
     bint same_address(const address *a, const address *b)
     void share_address(shared_address *shared, const address *value)

@@ -5,9 +5,9 @@ cdef enum:
     READY = 64           # ports served per turn
     OUTBOX = 64          # datagrams sent in one system call
     BUFFER = 9280        # a jumbo frame, or a fragmented video packet; not a power of two, for the cache's sake
-    STUN_BYTES = 1500    # largest STUN datagram that goes up
+    UP_BYTES = 1500      # largest datagram that goes up
     EVENTS = 2048        # events per worker that Python may be late with; a power of two
-    STUN_SHARE = 64      # of one port in the ring, so that a flood of STUN does not shut out the others
+    UP_SHARE = 64        # of one port in the ring, so that a flood of STUN or DTLS does not shut out the others
     EVENTS_AT_ONCE = 256 # events per worker that Python is given in one call: some 20 ms of ICE
     COMMANDS = 4096      # batches per worker that may wait; a power of two
     PORTS = 65536
@@ -16,9 +16,9 @@ cdef enum:
 cdef enum:               # what a datagram is
     STUN, DTLS, RTP, RTCP, UNKNOWN
 cdef enum:               # what an event tells
-    STUN_ARRIVED, PEER_LATCHED
+    STUN_ARRIVED, DTLS_ARRIVED, PEER_LATCHED
 cdef enum:               # what a command wants
-    CHANGE, CLOSE, STOP
+    CHANGE, CLOSE, FORGET, STOP
 
 cdef struct media:
     int kind
@@ -33,16 +33,16 @@ cdef struct change:
 
 cdef struct command:
     int kind
-    uint32_t port
+    uint32_t subject     # port of CLOSE, slot of FORGET
     uint32_t count
     change *changes
 
 cdef struct event:
     int kind
-    uint32_t subject     # port of STUN_ARRIVED, rule of PEER_LATCHED
+    uint32_t subject     # port of STUN_ARRIVED and DTLS_ARRIVED, rule of PEER_LATCHED
     uint32_t length
     address source
-    uint8_t data[STUN_BYTES]
+    uint8_t data[UP_BYTES]
 
 cdef struct worker:
     uint32_t number      # counted from 1: the mark of an owner
@@ -52,6 +52,8 @@ cdef struct worker:
     row *rows
     counters_t *counters
     port_t *ports
+    keys_t *keys
+    const srtp_functions *srtp
     command *commands
     event *events
     uint64_t no_rule, events_lost
@@ -71,6 +73,8 @@ cdef struct worker:
     sockaddr_in6 in_names[BATCH]
     epoll_event ready[READY]
     uint8_t buffers[BATCH][BUFFER]
+    uint8_t spare[BUFFER]                # a packet, while several keys are tried on it
+    uint8_t sealed[OUTBOX][BUFFER + TAIL]
 
 
 # ---- down and up: commands and events
@@ -84,7 +88,10 @@ cdef void obey(worker *self) noexcept nogil:
         if order.kind == STOP:
             self.stopping = True
         elif order.kind == CLOSE:
-            close_port(self, order.port)
+            close_port(self, order.subject)
+        elif order.kind == FORGET:
+            self.keys[order.subject].life = 0
+            self.told = True
         else:
             for i in range(order.count):
                 if order.changes[i].drop:
@@ -161,20 +168,21 @@ cdef void push_event(
     self.told = True
 
 
-cdef void report_stun(
-    worker *self, uint32_t index, const address *source, unsigned int slot, uint32_t length
+cdef void pass_up(
+    worker *self, int kind, uint32_t index, const address *source, unsigned int slot, uint32_t length
 ) noexcept nogil:
+    """A datagram for Python, if this port has not had its share of the ring."""
     cdef port_t *port = &self.ports[index]
-    if LOAD_ACQUIRE(&self.event_head) >= port.stun_mark:
-        port.stun_mark = self.event_tail + 1
-        port.stun_count = 0
-    if length > STUN_BYTES:
+    if LOAD_ACQUIRE(&self.event_head) >= port.mark:
+        port.mark = self.event_tail + 1
+        port.raised = 0
+    if length > UP_BYTES:
         BUMP(&self.counters[port.rules[0]].malformed, 1)
-    elif port.stun_count == STUN_SHARE:
+    elif port.raised == UP_SHARE:
         BUMP(&self.events_lost, 1)
     else:
-        port.stun_count += 1
-        push_event(self, STUN_ARRIVED, index, source, self.buffers[slot], length)
+        port.raised += 1
+        push_event(self, kind, index, source, self.buffers[slot], length)
 
 
 cdef void tell(worker *self) noexcept nogil:

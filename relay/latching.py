@@ -12,16 +12,28 @@ random packets. ``now`` is seconds on any monotonic clock.
                first packet             5 consistent packets, or rank 3,
                (window opens)           or rank 2 and the window is over
     WAITING ------------------> LATCHED ---------------------------------> LOCKED
-                                 |   ^                                  only this source, and
-                                 +---+                                  the signalled address
+                                 |   ^                                  this source, or one
+                                 +---+                                  of a higher rank
                      a higher rank, or the same rank
                      with 5 consistent packets first
 
 "Consistent" is one SSRC with sequence numbers that go up by 1 .. 10: a stray or
 forged packet has no such company, so it does not capture a stream, not even
 one whose phone stays silent at first. A stranger never takes over a LOCKED one.
-The signalled address does, if it was not that: it is no stranger, and what
-locked before it was another phone on the same port, or somebody else.
+Who is likelier than the peer is no stranger: what locked before the signalled
+address, or a host that signalling knows, was another phone on the same port, or
+somebody who was quicker.
+
+With SRTP that ends here, only packets with a valid authentication tag, and none
+of them twice, come this far (``Latch.authenticated``). Then there are no
+strangers, only a peer that moves, and rank and window mean nothing:
+
+               first packet               two in a row from another source
+    WAITING, LATCHED --------> LOCKED ---------------------------------> LOCKED
+
+Every packet is accepted; what is learnt is where to send to. Two, as one may
+have been held back by somebody who saw it and sent it from elsewhere, or have
+been on its way when the peer moved. In a row: none from the peer in between.
 """
 
 from __future__ import annotations
@@ -91,6 +103,8 @@ class Latch:
     hint: str | None = None
     opaque: bool = False
     """Not RTP: every packet counts as consistent."""
+    authenticated: bool = False
+    """Every packet that comes here carried a valid tag, and is no replay."""
     window: float = WINDOW
     state: State = field(default=State.WAITING, init=False)
     peer: Address | None = field(default=None, init=False)
@@ -110,13 +124,16 @@ class Latch:
         """Whether a packet from this source, which is not the peer, would make it the peer at once."""
         if self.peer is None:
             return True
-        ours = self.rank(source)
-        return ours > self.rank(self.peer) and (ours == 3 or self.state is not State.LOCKED)
+        if self.authenticated:
+            return self.state is not State.LOCKED
+        return self.rank(source) > self.rank(self.peer)
 
     def listens(self, source: Address) -> bool:
         """Whether a packet from this source, which is not the peer, counts as evidence."""
-        if self.peer is None or self.state is not State.LOCKED:
-            return self.peer is None or self.rank(source) >= self.rank(self.peer)
+        if self.peer is None or self.authenticated:
+            return True
+        if self.state is not State.LOCKED:
+            return self.rank(source) >= self.rank(self.peer)
         return self.welcomes(source)
 
     def expire(self, now: float) -> None:
@@ -131,6 +148,9 @@ class Latch:
         by its source, and neither lengthens nor breaks a run.
         """
         self.expire(now)
+        if self.authenticated:
+            self._follow(source)
+            return Verdict.ACCEPTED
         if self.state is State.LOCKED and not self.welcomes(source):
             return Verdict.ACCEPTED if source == self.peer else Verdict.STRANGER
         if source == self.peer:
@@ -146,6 +166,14 @@ class Latch:
         if self.rank(source) == 3 or self._run.length >= PROOF:
             self.state = State.LOCKED
         return Verdict.ACCEPTED
+
+    def _follow(self, source: Address) -> None:
+        """A packet that nobody but the peer can have made came from here."""
+        if source in (self.peer, self._challenger) or self.state is not State.LOCKED:
+            self._adopt(source, Run())
+            self.state = State.LOCKED
+        else:
+            self._challenger = source
 
     def _proves_itself(self, source: Address, ssrc: int | None, seq: int | None) -> bool:
         """Count the packet of a source no better than the peer; it wins with PROOF consistent ones.

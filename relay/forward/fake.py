@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Event, Latched, PlaneFull, Stun
+from relay.forward.fake_srtp import Failure, Keys
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Stun
 from relay.forward.rule import MAX_SOURCES, Address, Change, Drop, Learn, Rule
 from relay.latching import WINDOW, Latch, State, Verdict
+from relay.srtp.profiles import MasterKey, Profile
 
 MAX_OUTPUTS = 64
 """Outputs of each kind that a rule can have, and rules that can share a port: no call forks so widely."""
@@ -27,8 +29,8 @@ MAX_OUTPUTS = 64
 LARGEST = 9280
 """Bytes of the largest datagram that is forwarded."""
 
-STUN_LIMIT = 1500
-"""Bytes of the largest STUN datagram that goes up."""
+UP_LIMIT = 1500
+"""Bytes of the largest datagram that goes up."""
 
 MAGIC_COOKIE = b"\x21\x12\xa4\x42"
 
@@ -69,6 +71,8 @@ def kind_of(datagram: bytes) -> Kind:
 
 def check(rule: Rule) -> None:
     """Raises ``ValueError`` for a rule that no plane takes."""
+    if rule.opaque and (rule.keys is not None or rule.dtls):
+        raise ValueError(f"rule {rule.id}: SRTP for what is not RTP")
     if len(rule.sources) > MAX_SOURCES:
         raise ValueError(f"rule {rule.id}: more than {MAX_SOURCES} sources")
     if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
@@ -95,6 +99,11 @@ class _Row:
     latch: Latch
     rtp: list[tuple[int, int]]
     rtcp: list[tuple[int, int]]
+
+    @property
+    def secured(self) -> bool:
+        """Whether media may pass protected only, be it that the keys are still to come."""
+        return self.rule.keys is not None or self.rule.dtls
 
     def is_peer(self, source: Address) -> bool:
         return source in self.rule.sources or (self.rule.learn is Learn.WINDOW and source == self.latch.peer)
@@ -131,6 +140,7 @@ class FakePlane:
         self._life: dict[int, int] = {}
         self._lives = 0
         self._rows: dict[int, _Row] = {}
+        self._keys: dict[int, Keys] = {}
         self._events: list[Event] = []
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -157,6 +167,18 @@ class FakePlane:
         self._lives += 1
         self._life[id] = self._lives
         return id
+
+    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+        """Raises ``SrtpUnavailable`` for profiles that pylibsrtp's public interface lacks."""
+        keys = Keys.open(profile, receive, send)
+        self._lives += 1
+        self._keys[self._lives] = keys
+        return self._lives
+
+    def close_keys(self, keys: int) -> None:
+        if keys not in self._keys:
+            raise ValueError(f"keys {keys} are not open")
+        del self._keys[keys]
 
     def apply(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -206,7 +228,7 @@ class FakePlane:
             return []
         kind = kind_of(datagram)
         if kind is Kind.STUN and any(self._rows[id].rule.stun for id in at.rules):
-            self._report_stun(at, Stun(port, source, datagram))
+            self._pass_up(at, Stun(port, source, datagram))
             return []
         chosen = self._choose(at.rules, source, now)
         if chosen is None:
@@ -222,6 +244,7 @@ class FakePlane:
         moved_from = self._ports.get(before.rule.port) if before else None
         if moved_from is not None and moved_from.worker != self._ports[rule.port].worker:
             raise ValueError(f"rule {rule.id} belongs to worker {moved_from.worker}")
+        self._give_keys(rule)
         latch = before.latch if before and before.rule.generation == rule.generation else Latch()
         latch.remote, latch.hint, latch.opaque, latch.window = (
             rule.remote,
@@ -229,6 +252,7 @@ class FakePlane:
             rule.opaque,
             self._window,
         )
+        latch.authenticated = rule.keys is not None
         shared = self._ports[rule.port].rules
         if rule.id not in shared:
             if len(shared) >= MAX_OUTPUTS:
@@ -239,6 +263,17 @@ class FakePlane:
         rtcp = [(id, self._life.get(id, 0)) for id in rule.rtcp]
         self._rows[rule.id] = _Row(rule, latch, rtp, rtcp)
         self._counters[rule.id]["state"] = latch.state
+
+    def _give_keys(self, rule: Rule) -> None:
+        """Keys belong to the worker of the first rule that names them."""
+        if rule.keys is None:
+            return
+        if rule.keys not in self._keys:
+            raise ValueError(f"rule {rule.id}: keys {rule.keys} are not open")
+        keys, worker = self._keys[rule.keys], self._ports[rule.port].worker
+        keys.worker = worker if keys.worker is None else keys.worker
+        if keys.worker != worker:
+            raise ValueError(f"rule {rule.id}: keys {rule.keys} belong to worker {keys.worker}, not {worker}")
 
     def _unlink(self, id: int) -> None:
         for port in self._ports.values():
@@ -287,45 +322,107 @@ class FakePlane:
         if not rule.opaque and kind is Kind.UNKNOWN and not row.is_peer(source):
             self._count(id, "malformed")
             return []
-        rtp = kind is Kind.RTP and not rule.opaque
-        ssrc = int.from_bytes(datagram[8:12], "big") if rtp else None
-        seq = int.from_bytes(datagram[2:4], "big") if rtp else None
-        if source not in rule.sources and not self._latch(id, source, ssrc, seq, now):
+        kind = Kind.UNKNOWN if rule.opaque else kind
+        if row.secured:
+            return self._receive_secured(id, source, datagram, kind, now)
+        if not self._latch(id, source, datagram, kind, now):
             self._count(id, "stranger")
             return []
-        counters = self._counters[id]
-        rtcp = kind is Kind.RTCP and not rule.opaque
+        return self._accept(id, datagram, datagram, kind, now)
+
+    def _receive_secured(
+        self, id: int, source: Address, datagram: bytes, kind: Kind, now: float
+    ) -> list[Sent]:
+        """Of a peer with SRTP, or soon with SRTP: without a valid tag, nothing is learnt or forwarded."""
+        row = self._rows[id]
+        if kind is Kind.DTLS and row.rule.dtls:
+            keyed = row.rule.keys is not None
+            if row.is_peer(source) if keyed else self._latch(id, source, datagram, kind, now):
+                self._pass_up(self._ports[row.rule.port], Dtls(row.rule.port, source, datagram))
+            else:
+                self._count(id, "stranger")
+        elif kind not in (Kind.RTP, Kind.RTCP):
+            self._count(id, "malformed")
+        else:
+            owner, plain = self._open_packet(id, source, datagram, kind is Kind.RTCP)
+            if isinstance(plain, bytes):
+                self._latch(owner, source, datagram, kind, now)
+                return self._accept(owner, datagram, plain, kind, now)
+            self._count(id, plain.value)
+        return []
+
+    def _open_packet(
+        self, id: int, source: Address, datagram: bytes, rtcp: bool
+    ) -> tuple[int, bytes | Failure]:
+        """The rule whose keys open it. A source that is nobody's peer may belong to any rule of the port."""
+        first = self._rows[id]
+        opened = self._unprotect(first.rule, datagram, rtcp)
+        if isinstance(opened, bytes) or first.is_peer(source):
+            return id, opened
+        for other in self._ports[first.rule.port].rules:
+            rule = self._rows[other].rule
+            if other != id and rule.keys is not None and rule.learn is Learn.WINDOW:
+                plain = self._unprotect(rule, datagram, rtcp)
+                if isinstance(plain, bytes):
+                    return other, plain
+        return id, opened
+
+    def _unprotect(self, rule: Rule, datagram: bytes, rtcp: bool) -> bytes | Failure:
+        keys = None if rule.keys is None else self._keys.get(rule.keys)
+        return Failure.AUTH if keys is None else keys.arriving.unprotect(datagram, rtcp)
+
+    def _accept(self, id: int, datagram: bytes, plain: bytes, kind: Kind, now: float) -> list[Sent]:
+        row, counters = self._rows[id], self._counters[id]
+        rtcp = kind is Kind.RTCP
         self._count(id, "rtcp_packets" if rtcp else "rtp_packets")
         self._count(id, "rtcp_bytes" if rtcp else "rtp_bytes", len(datagram))
         counters["last_packet"] = round(now * 1e9)
-        if rtp:
-            counters["ssrc"], counters["seq"], counters["payload_type"] = ssrc, seq, datagram[1] & 127
-        return self._forward(id, row.rtcp if rtcp else row.rtp, datagram)
+        if kind is Kind.RTP:
+            counters["ssrc"], counters["seq"] = _ssrc_and_seq(datagram)
+            counters["payload_type"] = datagram[1] & 127
+        return self._forward(id, row.rtcp if rtcp else row.rtp, plain, kind)
 
-    def _latch(self, id: int, source: Address, ssrc: int | None, seq: int | None, now: float) -> bool:
+    def _latch(self, id: int, source: Address, datagram: bytes, kind: Kind, now: float) -> bool:
+        if source in self._rows[id].rule.sources:
+            return True
+        ssrc, seq = _ssrc_and_seq(datagram) if kind is Kind.RTP else (None, None)
         verdicts: list[Verdict] = []
         self._watch(id, lambda latch: verdicts.append(latch.packet(source, ssrc, seq, now)))
         return verdicts == [Verdict.ACCEPTED]
 
-    def _forward(self, id: int, outputs: list[tuple[int, int]], datagram: bytes) -> list[Sent]:
+    def _forward(self, id: int, outputs: list[tuple[int, int]], datagram: bytes, kind: Kind) -> list[Sent]:
         if not outputs:
             self._count(id, "no_output")
         sent: list[Sent] = []
         for output, life in outputs:
             row = self._rows.get(output)
             peer = row.peer() if row else None
-            if row is None or peer is None or self._life[output] != life or not self._same_worker(id, output):
+            if row is None or peer is None or not self._takes_media(id, output, life):
                 self._count(id, "no_peer")
-            elif not self._reaches(row.rule.port, peer):
+            elif row.secured and kind not in (Kind.RTP, Kind.RTCP):
+                self._count(id, "no_output")
+            elif (
+                not self._reaches(row.rule.port, peer) or (packet := self._seal(row, datagram, kind)) is None
+            ):
                 self._count(id, "send_error")
             else:
                 self._count(output, "sent_packets")
-                self._count(output, "sent_bytes", len(datagram))
-                sent.append((row.rule.port, peer, datagram))
+                self._count(output, "sent_bytes", len(packet))
+                sent.append((row.rule.port, peer, packet))
         return sent
 
-    def _same_worker(self, id: int, output: int) -> bool:
-        """Whether the output's port is open, on the thread where our packet arrived."""
+    def _seal(self, row: _Row, datagram: bytes, kind: Kind) -> bytes | None:
+        """What is sent to this rule's peer; None if it cannot be protected."""
+        if row.rule.keys is None:
+            return datagram
+        keys = self._keys.get(row.rule.keys)
+        return None if keys is None else keys.leaving.protect(datagram, kind is Kind.RTCP)
+
+    def _takes_media(self, id: int, output: int, life: int) -> bool:
+        """Whether the output has keys if it needs them, and an open port on our packet's thread."""
+        row = self._rows[output]
+        if self._life[output] != life or (row.secured and row.rule.keys is None):
+            return False
         ours, other = (self._ports.get(self._rows[rule].rule.port) for rule in (id, output))
         return ours is not None and other is not None and ours.worker == other.worker
 
@@ -343,8 +440,8 @@ class FakePlane:
         if settled and latch.peer is not None:
             self._report(Latched(id, latch.peer))
 
-    def _report_stun(self, at: _Port, event: Stun) -> None:
-        if len(event.datagram) > STUN_LIMIT:
+    def _pass_up(self, at: _Port, event: Stun | Dtls) -> None:
+        if len(event.datagram) > UP_LIMIT:
             self._count(at.rules[0], "malformed")
         else:
             self._report(event)
@@ -355,3 +452,7 @@ class FakePlane:
 
     def _count(self, id: int, name: str, by: int = 1) -> None:
         self._counters[id][name] += np.uint64(by)
+
+
+def _ssrc_and_seq(rtp: bytes) -> tuple[int, int]:
+    return int.from_bytes(rtp[8:12], "big"), int.from_bytes(rtp[2:4], "big")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relay.forward.rule import Address, Change
+from relay.srtp.profiles import MasterKey, Profile
 
 SUMS = (
     "rtp_packets",
@@ -28,6 +29,8 @@ SUMS = (
     "no_peer",
     "send_error",
     "stun",
+    "auth",
+    "replay",
 )
 """Fields of a row that only grow, and that live on in ``totals``."""
 
@@ -38,7 +41,7 @@ COUNTERS = np.dtype(
     {
         "names": [*SUMS, "last_packet", "ssrc", "seq", "payload_type", "state"],
         "formats": [*("u8" for _ in SUMS), "i8", "u4", "u2", "u1", "u1"],
-        "offsets": [*range(0, 8 * len(SUMS), 8), 96, 104, 108, 110, 111],
+        "offsets": [*range(0, 8 * len(SUMS), 8), 112, 120, 124, 126, 127],
         "itemsize": 128,
     }
 )
@@ -46,7 +49,11 @@ COUNTERS = np.dtype(
 
 
 class PlaneFull(RuntimeError):
-    """No row is left for another rule."""
+    """No row is left for another rule, or no place for another pair of keys."""
+
+
+class SrtpUnavailable(RuntimeError):
+    """libsrtp is not there, not the one we know, or does not have the profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +66,23 @@ class Stun:
 
 
 @dataclass(frozen=True, slots=True)
+class Dtls:
+    """A DTLS datagram of a rule with ``dtls`` arrived, from a source that the rule accepts."""
+
+    port: int
+    source: Address
+    datagram: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Latched:
-    """A rule has settled on a source; nobody else is received any more."""
+    """A rule has settled on a source; with keys, or for the signalled address, it may still move."""
 
     rule: int
     peer: Address
 
 
-Event = Stun | Latched
+Event = Stun | Dtls | Latched
 
 
 class Plane(Protocol):
@@ -87,6 +103,18 @@ class Plane(Protocol):
 
     def allocate(self) -> int:
         """A free rule id with zeroed counters. Raises ``PlaneFull``."""
+
+    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+        """SRTP for the peer of the rules that will name this handle in ``keys``.
+
+        ``receive`` opens what arrives from the peer, ``send`` protects what
+        leaves towards it. All rules that name it belong to one worker.
+        Roll-over counters start at 0. Raises ``SrtpUnavailable``, ``SrtpError``
+        for keys of the wrong length, and ``PlaneFull``.
+        """
+
+    def close_keys(self, keys: int) -> None:
+        """Forget the keys. Rules that still name them receive and send nothing: change them before."""
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Make one batch visible to its worker at once, in this order."""

@@ -56,6 +56,12 @@ class Rule:
     """Not RTP: every datagram is forwarded to ``rtp`` (T.38, data channels)."""
     generation: int = 0
     """A change forgets what was latched: the peer signalled a new address."""
+    keys: int | None = None
+    """Handle of ``Plane.open_keys``: the peer talks SRTP. What arrives is opened before anything is learnt
+    from it; what leaves is protected. Only RTP and RTCP pass then."""
+    dtls: bool = False
+    """DTLS from a source that the rule accepts goes up as events. Until there are ``keys``, no media passes
+    in either direction: it would be in the clear."""
 
 
 @dataclass(frozen=True, slots=True)

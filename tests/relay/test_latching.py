@@ -42,7 +42,15 @@ def test_five_consistent_packets_lock() -> None:
     latch = Latch(SIGNALLED)
     feed(latch, STRANGER, PROOF)
     assert latch.state is State.LOCKED
-    assert feed(latch, BEHIND_NAT, PROOF) == [Verdict.STRANGER] * PROOF
+    assert feed(latch, OTHER_STRANGER, PROOF) == [Verdict.STRANGER] * PROOF
+
+
+def test_a_stranger_who_was_quicker_loses_to_the_host_that_signalled() -> None:
+    latch = Latch(("10.0.0.5", 4000), hint=PROXY)
+    feed(latch, STRANGER, 10 * PROOF)
+    assert feed(latch, BEHIND_PROXY, 1, now=30.0) == [Verdict.ACCEPTED]
+    assert feed(latch, STRANGER, PROOF, now=31.0) == [Verdict.STRANGER] * PROOF
+    assert latch.peer == BEHIND_PROXY
 
 
 def test_end_of_the_window_locks_the_host_of_the_signalled_address() -> None:
@@ -122,6 +130,46 @@ def test_opaque_packets_all_count() -> None:
     for _ in range(PROOF):
         latch.packet(STRANGER, None, None, 0.0)
     assert latch.state is State.LOCKED
+
+
+def test_moved_peer_is_followed_after_two_authenticated_packets() -> None:
+    latch = Latch(SIGNALLED, authenticated=True)
+    feed(latch, SIGNALLED, 3)
+    assert feed(latch, STRANGER, 1) == [Verdict.ACCEPTED]
+    assert latch.peer == SIGNALLED
+    feed(latch, STRANGER, 1)
+    assert (latch.state, latch.peer) == (State.LOCKED, STRANGER)
+
+
+def test_authenticated_rtcp_moves_a_peer_as_well() -> None:
+    latch = Latch(SIGNALLED, authenticated=True)
+    for source in (SIGNALLED, STRANGER, STRANGER):
+        latch.packet(source, None, None, 0.0)
+    assert latch.peer == STRANGER
+
+
+def test_single_authenticated_packets_from_elsewhere_move_nothing() -> None:
+    latch = Latch(SIGNALLED, authenticated=True)
+    for _ in range(10):
+        feed(latch, SIGNALLED, 1)
+        feed(latch, STRANGER, 1)
+        feed(latch, OTHER_STRANGER, 1)
+    assert latch.peer == SIGNALLED
+
+
+def test_authenticated_packet_ends_what_was_learnt_without_authentication() -> None:
+    latch = Latch(SIGNALLED)
+    feed(latch, STRANGER, PROOF - 1)
+    latch.authenticated = True
+    feed(latch, BEHIND_NAT, 1)
+    assert (latch.state, latch.peer) == (State.LOCKED, BEHIND_NAT)
+
+
+def test_signalled_address_does_not_call_back_a_peer_that_moved() -> None:
+    latch = Latch(SIGNALLED, authenticated=True)
+    feed(latch, STRANGER, 2)
+    feed(latch, SIGNALLED, 1)
+    assert latch.peer == STRANGER
 
 
 sources = st.sampled_from([SIGNALLED, BEHIND_NAT, BEHIND_PROXY, STRANGER, OTHER_STRANGER])

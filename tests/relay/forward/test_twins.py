@@ -11,14 +11,17 @@ import pytest
 
 from relay.forward._fastpath import NativePlane
 from relay.forward.fake import FakePlane
-from relay.forward.plane import SUMS, Event, Stun
+from relay.forward.fake_srtp import Keys
+from relay.forward.plane import SUMS, Dtls, Event, Stun
 from relay.forward.rule import Address, Change, Drop, Learn, Rule
+from relay.srtp.profiles import MasterKey, profile_named
 
 Phones = Callable[[str], socket.socket]
 
 HOSTS = ("127.0.0.2", "127.0.0.3", "::1")
 COMPARED = (*SUMS, "ssrc", "seq", "payload_type", "state")
 FOREVER = 1e6
+SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM")
 
 
 @dataclass
@@ -32,8 +35,11 @@ class Twins:
     sides: list[Address] = field(default_factory=list)
     rules: dict[int, Rule] = field(default_factory=dict)
     seqs: dict[Address, int] = field(default_factory=dict)
+    keys: dict[int, Keys] = field(default_factory=dict)
+    """Handles, and the peer's end of them."""
+    old: list[bytes] = field(default_factory=list)
     sent: int = 0
-    stuns: int = 0
+    raised: int = 0
 
     def open_ports(self, count: int) -> None:
         for index in range(count):
@@ -61,8 +67,24 @@ class Twins:
     def address(self) -> Address:
         return name(self.rng.choice(self.phones))
 
+    def open_keys(self) -> None:
+        profile = profile_named(self.rng.choice(SUITES))
+        ours, theirs = (MasterKey.split(profile, self.rng.randbytes(profile.master_length)) for _ in range(2))
+        handle = self.native.open_keys(profile, theirs, ours)
+        assert self.fake.open_keys(profile, theirs, ours) == handle
+        self.keys[handle] = Keys.open(profile, ours, theirs)
+
+    def close_keys(self) -> None:
+        """Any of them, in use or not; rules that name it are not changed in this test."""
+        handle = self.rng.choice(list(self.keys))
+        self.native.close_keys(handle)
+        self.fake.close_keys(handle)
+        del self.keys[handle]
+
     def random_rule(self, id: int) -> Rule:
         rng, known = self.rng, [*self.rules, id]
+        keys = rng.choice(list(self.keys)) if self.keys and rng.random() < 0.6 else None
+        dtls = bool(self.keys) and rng.random() < 0.3
         return Rule(
             id,
             port=rng.randrange(len(self.sides)),
@@ -74,11 +96,34 @@ class Twins:
             rtp=tuple(rng.sample(known, rng.randint(0, min(3, len(known))))),
             rtcp=tuple(rng.sample(known, rng.randint(0, min(2, len(known))))),
             stun=rng.random() < 0.3,
-            opaque=rng.random() < 0.2,
+            opaque=rng.random() < 0.2 and not dtls and keys is None,
             generation=rng.choice([0, 0, 1]),
+            keys=keys,
+            dtls=dtls,
         )
 
-    def random_datagram(self, source: Address) -> bytes:
+    def random_datagram(self, port: int, source: Address) -> bytes:
+        """Anything, or what a peer with keys might send: fresh, again, or damaged."""
+        expected = [rule.keys for rule in self.rules.values() if rule.port == port and rule.keys in self.keys]
+        if not self.keys or self.rng.random() < 0.2:
+            return self.random_plain(source)
+        handle = self.rng.choice([*expected * 5, *self.keys])
+        plain = self.random_plain(("SRTP", handle or 0))
+        if plain[:1] in (b"\x90", b"\xbf"):  # header extensions and sources that are not there
+            plain = b"\x80" + plain[1:]
+        rtcp = len(plain) > 8 and 192 <= plain[1] < 224
+        protected = self.keys[handle].leaving.protect(plain, rtcp) if len(plain) >= 12 else None
+        if protected is None:
+            return plain
+        if self.old and self.rng.random() < 0.1:
+            return self.rng.choice(self.old)
+        self.old = [*self.old[-50:], protected]
+        if self.rng.random() < 0.1:
+            place = self.rng.randrange(len(protected))
+            return protected[:place] + bytes([protected[place] ^ 4]) + protected[place + 1 :]
+        return protected[: self.rng.randrange(len(protected))] if self.rng.random() < 0.05 else protected
+
+    def random_plain(self, source: Address) -> bytes:
         rng = self.rng
         kind = rng.random()
         if kind < 0.6:
@@ -109,7 +154,7 @@ class Twins:
         near = [phone for phone in self.phones if (":" in name(phone)[0]) == (":" in self.sides[port][0])]
         for _ in range(count):
             phone = self.rng.choice(near)
-            datagram = self.random_datagram(name(phone))
+            datagram = self.random_datagram(port, name(phone))
             phone.sendto(datagram, self.sides[port])
             for sender, to, sent in self.fake.deliver(port, name(phone), datagram, now):
                 expected.setdefault(to, []).append((self.sides[sender], sent))
@@ -125,17 +170,17 @@ class Twins:
         """Events of the native plane, once it has seen all that was sent."""
         events: list[Event] = []
         end = time.monotonic() + 5
-        while self.seen() + sum(isinstance(event, Stun) for event in events) < self.sent:
+        while self.seen() + sum(isinstance(event, Stun | Dtls) for event in events) < self.sent:
             assert time.monotonic() < end, "datagrams are missing"
             events += self.native.events()
         events += self.native.events()
-        self.stuns += sum(isinstance(event, Stun) for event in events)
+        self.raised += sum(isinstance(event, Stun | Dtls) for event in events)
         return events
 
     def seen(self) -> int:
         totals = self.native.totals()
-        ends = ("rtp_packets", "rtcp_packets", "stranger", "malformed", "stun", "no_rule")
-        return self.stuns + sum(totals[end] for end in ends)
+        ends = ("rtp_packets", "rtcp_packets", "stranger", "malformed", "stun", "auth", "replay", "no_rule")
+        return self.raised + sum(totals[end] for end in ends)
 
     def compare_state(self) -> None:
         end = time.monotonic() + 5
@@ -155,11 +200,14 @@ def name(sock: socket.socket) -> Address:
 
 @pytest.mark.parametrize("window", [FOREVER, 0.0])
 @pytest.mark.parametrize("seed", range(25))
-def test_twins_agree_on_random_calls(seed: int, window: float, phones: Phones) -> None:
+@pytest.mark.parametrize("keys", [0, 3])
+def test_twins_agree_on_random_calls(seed: int, window: float, keys: int, phones: Phones) -> None:
     native, fake = NativePlane(rules=64, window=window), FakePlane(rules=64, window=window)
     twins = Twins(random.Random(seed), native, fake, [phones(host) for host in HOSTS * 3])
     try:
         twins.open_ports(3)
+        for _ in range(keys):
+            twins.open_keys()
         for step in range(40):
             if step < 4 or (twins.rng.random() < 0.2 and len(twins.rules) < 12):
                 twins.apply([twins.random_rule(twins.allocate())])
@@ -167,6 +215,9 @@ def test_twins_agree_on_random_calls(seed: int, window: float, phones: Phones) -
                 twins.apply([change_of(twins, twins.rng.choice(list(twins.rules.values())))])
             elif len(twins.rules) > 2 and twins.rng.random() < 0.1:
                 twins.apply([Drop(twins.rng.choice(list(twins.rules)))])
+            if keys and twins.rng.random() < 0.04:
+                twins.close_keys()
+                twins.open_keys()
             twins.exchange(twins.rng.randrange(3), twins.rng.randint(1, 30), now=float(step))
     finally:
         native.stop()
