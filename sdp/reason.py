@@ -35,6 +35,10 @@ class Reason(enum.StrEnum):
     ICE_MOVED = "ice-moved", "medias use ICE differently, so the session's line is written per media"
     ICE_LITE = "ice-lite", "says whether the ICE agent on this side is a lite one"
     TRICKLE = "trickle", "the relay knows trickle ICE and names all its candidates at once"
+    # keys and profile
+    KEYS = "keys", "encryption ends at the relay, which has keys of its own"
+    KEYS_MOVED = "keys-moved", "medias are encrypted differently, so the session's line is written per media"
+    FEEDBACK_REMOVED = "feedback-removed", "this leg's profile has no early RTCP feedback"
     # addresses
     ADDRESS = "address", "media goes through the relay"
     ADDRESS_KEPT = "address-kept", "this media does not go through the relay and keeps its own address"
@@ -46,4 +50,5 @@ class Reason(enum.StrEnum):
     DIRECTION = "direction", "who sends and who receives on this leg"
     MID = "mid", "the media is given a name"
     BUNDLE_SPLIT = "bundle-split", "every media has a port of its own at the relay"
+    BUNDLE = "bundle", "which medias share a port of the relay"
     LOOP = "loop", "marks the description as seen, to notice a loop"

@@ -1,24 +1,26 @@
 """Rewriting: what the peer said and what we want said make a new description and a list of changes.
 
 Pure, and the input is not modified. Only the lines that name addresses, RTCP, ICE, direction, bundle and
-(on request) the origin are touched; every other line passes byte for byte, at its place.
+(on request) keys, profile and origin are touched; every other line passes byte for byte, at its place.
 
 Where a new line says what a line of the peer said, it takes that line's place. Other new lines go after
-the last line of their section: mid, direction, a=rtcp, a=rtcp-mux, ICE.
+the last line of their section: mid, bundle-only, direction, a=rtcp, a=rtcp-mux, keys, ICE.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sdp.candidate import Candidate
+from sdp.bundle import mid
+from sdp.dtls import FINGERPRINTS
 from sdp.edit import Change, Edit
 from sdp.ice import is_relay, useless
 from sdp.media import Connection, Direction, origin
+from sdp.protocol import Profile, carries_dtls
 from sdp.reason import Reason
 from sdp.session import Media, SdpError, Session, attribute_name, body, replace_media_line
+from sdp.wanted import IceOut, Keep, MediaOut, SecurityOut, SessionOut
 
 __all__ = [
     "Change",
@@ -27,61 +29,11 @@ __all__ = [
     "MediaOut",
     "Reason",
     "Rewritten",
+    "SecurityOut",
     "SessionOut",
     "loop_id",
     "rewrite",
 ]
-
-
-class Keep(enum.Enum):
-    """Which of the peer's candidates survive."""
-
-    NONE = enum.auto()
-    NOT_RELAY = enum.auto()  # all but typ relay
-    ALL = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class IceOut:
-    """ICE of one media.
-
-    ``ufrag`` None is end-to-end mode: the peer's ufrag, pwd, ice-options, end-of-candidates and the like
-    stay, and ``trickle`` is not looked at, since all of these describe the peer's agent.
-    """
-
-    ufrag: str | None
-    pwd: str | None
-    candidates: tuple[Candidate, ...]  # ours, after the kept ones
-    keep: Keep = Keep.NONE
-    trickle: bool = False  # a=ice-options:trickle and a=end-of-candidates
-
-
-@dataclass(frozen=True, slots=True)
-class MediaOut:
-    """One media that goes through the relay."""
-
-    port: int
-    connection: Connection
-    rtcp: int | None  # port of a=rtcp; None: no a=rtcp
-    rtcp_connection: Connection | None = None  # full form of a=rtcp
-    rtcp_mux: bool = False
-    direction: str | None = None  # None: leave what is there
-    protocol: str | None = None  # None: as offered
-    mid: str | None = None  # added where missing
-    ice: IceOut | None = None  # None: all ICE attributes are removed
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOut:
-    """The session level. None leaves a part as it is."""
-
-    origin: Connection | None = None
-    username: str | None = None
-    session_name: str | None = None
-    version: int | None = None
-    loop: str | None = None  # a=rtpengine:<loop> is added
-    ice_lite: bool = False  # a=ice-lite is written, or else removed
-    keep_bundle: bool = False  # a=group:BUNDLE stays (end-to-end mode), or else is removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +49,30 @@ def rewrite(session: Session, out: SessionOut, medias: Sequence[MediaOut | None]
 
     ``medias`` has one entry per media of the session (else ValueError). None stands for a media that is
     not ours (rejected, TCP, unknown): its lines stay, and the address and ICE credentials that it took
-    from the session level stay in effect. Raises SdpError for a malformed m= line of a media that is
-    ours, and for a malformed o= line if it is to be changed.
+    from the session level stay in effect, and so do keys. Raises SdpError for a malformed m= line of a
+    media that is ours, and for a malformed o= line if it is to be changed; ValueError where what we want
+    said must not be: a=crypto under DTLS, a bundle of a mid that no media has.
     """
     pairs = list(zip(session.medias, medias, strict=True))
+    _check(pairs, out)
     addresses = _plan_addresses(session, pairs)
     ice = _plan_ice(session, pairs)
+    keys = _plan_keys(session, pairs)
     changes: list[Change] = []
     top = Edit(None, session.newline, changes)
-    _write_session(top, session, out, addresses.session, ice, any(medias))
+    _write_session(top, session, out, addresses.session, _SessionPlan(ice, keys, any(medias)))
     lines = top.lines
     for index, (media, wanted) in enumerate(pairs):
         edit = Edit(index, session.newline, changes)
-        inherited = ice.inherited if _keeps_ice(media, wanted) else ()
+        inherited = _Inherited(
+            ice.inherited if _keeps_ice(media, wanted) else (),
+            keys.inherited if _keeps_keys(media, wanted) else (),
+        )
         if wanted is None:
             _write_foreign(edit, media, addresses.medias[index], inherited)
         else:
-            _write_media(edit, media, wanted, addresses.medias[index], inherited)
+            slots = _media_slots(media, wanted, out)
+            _write_media(edit, media, wanted, addresses.medias[index], slots, inherited)
         lines += edit.lines
     return Rewritten("".join(lines), tuple(changes))
 
@@ -123,10 +82,25 @@ def loop_id(session: Session) -> list[str]:
     return session.attributes("rtpengine")
 
 
-# What the session level says for several medias, and who may go on relying on it.
-
 _Pair = tuple[Media, MediaOut | None]
 _NewLine = tuple[str, Reason]
+
+
+def _check(pairs: Sequence[_Pair], out: SessionOut) -> None:
+    """Our own mistakes, which the other side would have to find."""
+    for media, wanted in pairs:
+        if wanted is not None and wanted.security is not None and wanted.security.crypto:
+            protocol = wanted.protocol or media.protocol
+            if carries_dtls(protocol):
+                raise ValueError(f"a=crypto under {protocol}")
+    if out.bundle:
+        mids = {wanted.mid if wanted is not None and wanted.mid else mid(media) for media, wanted in pairs}
+        for group in out.bundle:
+            if not mids.issuperset(group):
+                raise ValueError(f"a bundle of medias that do not exist: {' '.join(group)}")
+
+
+# What the session level says for several medias, and who may go on relying on it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +172,7 @@ def _plan_ice(session: Session, pairs: Sequence[_Pair]) -> _SessionIce:
         return _SessionIce(True, used, ())
     if not any(_keeps_ice(media, out) for media, out in pairs):
         return _SessionIce(False, used, ())
-    lines = (body(line) for line in session.lines if attribute_name(line) in _INHERITED)
-    return _SessionIce(False, used, tuple(lines))
+    return _SessionIce(False, used, _lines_that_count(session, dict.fromkeys(_INHERITED, 1)))
 
 
 def _keeps_ice(media: Media, out: MediaOut | None) -> bool:
@@ -213,13 +186,70 @@ def _own_ice_reason(name: str) -> Reason:
     return Reason.ICE_CREDENTIALS if name in _CREDENTIALS else Reason.ICE_TERMINATED
 
 
+_INHERITED_KEYS = frozenset({"fingerprint", "setup", "tls-id"})
+_KEYS = _INHERITED_KEYS | {"crypto", "identity"}
+"""a=identity (RFC 8827) is a signature over the peer's fingerprints."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SessionKeys:
+    """What becomes of the session's keys: all stay, or all go and ``inherited`` moves to some medias."""
+
+    stays: bool
+    inherited: tuple[str, ...]  # lines, without endings, for the medias that keep the peer's keys
+
+    def reason(self, name: str) -> Reason:
+        return Reason.KEYS_MOVED if self.inherited and name in _INHERITED_KEYS else Reason.KEYS
+
+
+def _plan_keys(session: Session, pairs: Sequence[_Pair]) -> _SessionKeys:
+    if all(out is None or out.security is None for _, out in pairs):
+        return _SessionKeys(True, ())
+    if not any(_keeps_keys(media, out) for media, out in pairs):
+        return _SessionKeys(False, ())
+    limits = {**dict.fromkeys(_INHERITED_KEYS, 1), "fingerprint": FINGERPRINTS}
+    return _SessionKeys(False, _lines_that_count(session, limits))
+
+
+def _keeps_keys(media: Media, out: MediaOut | None) -> bool:
+    """Whether this media stays encrypted with the peer's own keys, if it is."""
+    return _is_live(media) if out is None else out.security is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Inherited:
+    """Lines of the session level, without endings, that go and that one media goes on relying on."""
+
+    ice: Sequence[str]
+    keys: Sequence[str]
+
+
+def _lines_that_count(session: Session, limits: Mapping[str, int]) -> tuple[str, ...]:
+    """The first lines of these attributes, so many of each; without endings."""
+    left, found = dict(limits), []
+    for line in session.lines:
+        name = attribute_name(line)
+        if left.get(name, 0) > 0:
+            left[name] -= 1
+            found.append(body(line))
+    return tuple(found)
+
+
 # The session level.
 
 
+@dataclass(frozen=True, slots=True)
+class _SessionPlan:
+    ice: _SessionIce
+    keys: _SessionKeys
+    ours: bool  # some media is ours
+
+
 def _write_session(
-    edit: Edit, session: Session, out: SessionOut, address: str | None, ice: _SessionIce, ours: bool
+    edit: Edit, session: Session, out: SessionOut, address: str | None, plan: _SessionPlan
 ) -> None:
     wanted = _session_wanted(session, out)
+    groups = [f"a=group:{' '.join(('BUNDLE', *mids))}" for mids in out.bundle or ()]
     if address is not None:
         wanted["c="] = (address, Reason.ADDRESS)
     replaced = frozenset(wanted)
@@ -229,11 +259,13 @@ def _write_session(
             edit.replace(line, *wanted.pop(type))
         elif type == "c=" and type in replaced:
             edit.remove(line, Reason.ADDRESS)
-        elif reason := _unwanted_in_session(name, line, out, ice, ours):
+        elif groups and _is_bundle(name, line):
+            edit.replace(line, groups.pop(0), Reason.BUNDLE)
+        elif reason := _unwanted_in_session(name, line, out, plan):
             edit.remove(line, reason)
         else:
             edit.keep(line)
-    edit.append(_session_tail(session, out))
+    edit.append([(group, Reason.BUNDLE) for group in groups] + _session_tail(session, out))
 
 
 def _session_wanted(session: Session, out: SessionOut) -> dict[str, _NewLine]:
@@ -257,17 +289,25 @@ def _session_wanted(session: Session, out: SessionOut) -> dict[str, _NewLine]:
     return wanted
 
 
-def _unwanted_in_session(
-    name: str, line: str, out: SessionOut, ice: _SessionIce, ours: bool
-) -> Reason | None:
+def _is_bundle(name: str, line: str) -> bool:
+    return name == "group" and body(line)[8:].split()[:1] == ["BUNDLE"]
+
+
+def _unwanted_in_session(name: str, line: str, out: SessionOut, plan: _SessionPlan) -> Reason | None:
     """Why an attribute is removed. RTCP attributes have no meaning at this level (RFC 3605, RFC 5761)."""
     if name == "ice-lite" and not out.ice_lite:
         return Reason.ICE_LITE
-    if name in _ICE and not ice.stays:
-        return ice.reason(name)
-    if name == "group" and not out.keep_bundle and body(line)[8:].split()[:1] == ["BUNDLE"]:
-        return Reason.BUNDLE_SPLIT
-    return _RTCP_REASONS.get(name) if ours else None
+    if name in _ICE and not plan.ice.stays:
+        return plan.ice.reason(name)
+    if name in _KEYS and not plan.keys.stays:
+        return plan.keys.reason(name)
+    if not _keeps_bundle(out) and _is_bundle(name, line):
+        return Reason.BUNDLE if out.bundle else Reason.BUNDLE_SPLIT
+    return _RTCP_REASONS.get(name) if plan.ours else None
+
+
+def _keeps_bundle(out: SessionOut) -> bool:
+    return out.keep_bundle and out.bundle is None
 
 
 def _session_tail(session: Session, out: SessionOut) -> list[_NewLine]:
@@ -282,32 +322,48 @@ def _session_tail(session: Session, out: SessionOut) -> list[_NewLine]:
 # One media.
 
 _RTCP_REASONS = {"rtcp": Reason.RTCP, "rtcp-mux": Reason.RTCP_MUX, "rtcp-mux-only": Reason.RTCP_MUX}
-_KINDS: dict[str, Reason] = {
+_REASONS: dict[str, Reason] = {
     **_RTCP_REASONS,
     "mid": Reason.MID,
+    "bundle-only": Reason.BUNDLE,
     **{word.value: Reason.DIRECTION for word in Direction},
+    **dict.fromkeys(("crypto", "setup", "fingerprint", "tls-id", "identity"), Reason.KEYS),
+    **dict.fromkeys(("rtcp-fb", "rtcp-rsize"), Reason.FEEDBACK_REMOVED),
 }
-"""Attributes of which a media has one: an attribute's name to what it is about."""
+"""Why lines of an attribute change."""
+
+_SLOTS = {
+    **{name: name for name in _REASONS},
+    **{word.value: "direction" for word in Direction},
+    "rtcp-mux-only": "rtcp-mux",
+    "rtcp-fb": "feedback",
+    "rtcp-rsize": "feedback",
+}
+"""What these attributes are about: some say the same thing."""
+
+_Slots = dict[str, list[str]]
+"""The lines that a media shall have for a slot, in the order in which they are added. An attribute whose
+slot is not there is left as it is."""
 
 
-def _write_foreign(edit: Edit, media: Media, address: str | None, inherited: Sequence[str]) -> None:
+def _write_foreign(edit: Edit, media: Media, address: str | None, inherited: _Inherited) -> None:
     """A media that is not ours: its lines, and what it took from lines of the session that change."""
     edit.lines += media.lines
-    edit.append(_missing(media, inherited))
+    edit.append(_missing(media, inherited.keys, Reason.KEYS_MOVED))
+    edit.append(_missing(media, inherited.ice, Reason.ICE_MOVED))
     if address is not None:
         _insert_address(edit, address, Reason.ADDRESS_KEPT)
 
 
 def _write_media(
-    edit: Edit, media: Media, out: MediaOut, address: str | None, inherited: Sequence[str]
+    edit: Edit, media: Media, out: MediaOut, address: str | None, slots: _Slots, inherited: _Inherited
 ) -> None:
-    wanted = _media_wanted(out)
     first = media.lines[0]
     edit.replace(first, replace_media_line(first, out.port, out.protocol), Reason.ADDRESS)
     pending = address
     for line in media.lines[1:]:
         if line.startswith("a="):
-            _write_attribute(edit, line, out, wanted)
+            _write_attribute(edit, line, out.ice, slots)
         elif not line.startswith("c="):
             edit.keep(line)
         elif pending is not None:
@@ -315,42 +371,58 @@ def _write_media(
             pending = None
         else:
             edit.remove(line, Reason.ADDRESS)
-    edit.append([(line, reason) for reason, line in wanted.items()])
+    edit.append([(line, _REASONS[attribute_name(line)]) for lines in slots.values() for line in lines])
+    edit.append(_missing(media, inherited.keys, Reason.KEYS_MOVED))
     if out.ice is not None:
-        _write_own_ice(edit, media, out.ice, inherited)
+        _write_own_ice(edit, media, out.ice, inherited.ice)
     if pending is not None:
         _insert_address(edit, pending, Reason.ADDRESS)
 
 
-def _media_wanted(out: MediaOut) -> dict[Reason, str]:
-    """The lines that the media shall have one of, in the order in which they are added."""
-    wanted: dict[Reason, str] = {}
+def _media_slots(media: Media, out: MediaOut, session: SessionOut) -> _Slots:
+    slots: _Slots = {}
     if out.mid is not None:
-        wanted[Reason.MID] = f"a=mid:{out.mid}"
+        slots["mid"] = [f"a=mid:{out.mid}"] if out.mid else []
+    if not _keeps_bundle(session):
+        slots["bundle-only"] = ["a=bundle-only"] * out.bundle_only
     if out.direction is not None:
-        wanted[Reason.DIRECTION] = f"a={out.direction}"
-    if out.rtcp is not None:
-        where = "" if out.rtcp_connection is None else f" {out.rtcp_connection}"
-        wanted[Reason.RTCP] = f"a=rtcp:{out.rtcp}{where}"
-    if out.rtcp_mux:
-        wanted[Reason.RTCP_MUX] = "a=rtcp-mux"
-    return wanted
+        slots["direction"] = [f"a={out.direction}"]
+    where = "" if out.rtcp_connection is None else f" {out.rtcp_connection}"
+    slots["rtcp"] = [] if out.rtcp is None else [f"a=rtcp:{out.rtcp}{where}"]
+    slots["rtcp-mux"] = ["a=rtcp-mux"] * out.rtcp_mux
+    if _loses_feedback(media.protocol, out.protocol):
+        slots["feedback"] = []
+    if out.security is not None:
+        slots |= _key_slots(out.security)
+    return slots
 
 
-def _write_attribute(edit: Edit, line: str, out: MediaOut, wanted: dict[Reason, str]) -> None:
+def _loses_feedback(offered: str, told: str | None) -> bool:
+    was, now = Profile.of(offered), Profile.of(told or offered)
+    return was is not None and now is not None and was.feedback and not now.feedback
+
+
+def _key_slots(security: SecurityOut) -> _Slots:
+    return {
+        "crypto": [f"a=crypto:{crypto}" for crypto in security.crypto],
+        "setup": [] if security.setup is None else [f"a=setup:{security.setup}"],
+        "fingerprint": [] if security.fingerprint is None else [f"a=fingerprint:{security.fingerprint}"],
+        "tls-id": [] if security.tls_id is None else [f"a=tls-id:{security.tls_id}"],
+        "identity": [],
+    }
+
+
+def _write_attribute(edit: Edit, line: str, ice: IceOut | None, slots: _Slots) -> None:
     name = attribute_name(line)
-    kind = _KINDS.get(name)
+    slot = slots.get(_SLOTS[name]) if name in _SLOTS else None
     if name in _ICE:
-        _write_ice(edit, name, line, out.ice)
-    elif kind is None or (kind is Reason.DIRECTION and out.direction is None):
+        _write_ice(edit, name, line, ice)
+    elif slot is None:
         edit.keep(line)
-    elif kind is Reason.MID:
-        wanted.pop(kind, None)
-        edit.keep(line)
-    elif kind in wanted:
-        edit.replace(line, wanted.pop(kind), kind)
+    elif slot:
+        edit.replace(line, slot.pop(0), _REASONS[name])
     else:
-        edit.remove(line, kind)
+        edit.remove(line, _REASONS[name])
 
 
 def _insert_address(edit: Edit, line: str, reason: Reason) -> None:
@@ -390,7 +462,7 @@ def _unwanted_candidate(value: str, keep: Keep) -> Reason | None:
 
 def _write_own_ice(edit: Edit, media: Media, ice: IceOut, inherited: Sequence[str]) -> None:
     """Our lines; our candidates follow the kept ones and never a=end-of-candidates."""
-    tail = _missing(media, inherited)
+    tail = _missing(media, inherited, Reason.ICE_MOVED)
     if ice.ufrag is not None:
         tail += [(f"a=ice-ufrag:{ice.ufrag}", Reason.ICE_CREDENTIALS)]
         tail += [(f"a=ice-pwd:{ice.pwd}", Reason.ICE_CREDENTIALS)]
@@ -415,6 +487,6 @@ def _end_of_kept_candidates(lines: Sequence[str]) -> int | None:
     return next((at for at, line in enumerate(lines) if line.startswith(_END)), None)
 
 
-def _missing(media: Media, inherited: Sequence[str]) -> list[_NewLine]:
+def _missing(media: Media, inherited: Sequence[str], reason: Reason) -> list[_NewLine]:
     """Those lines of the session level that the media does not override."""
-    return [(line, Reason.ICE_MOVED) for line in inherited if media.attribute(attribute_name(line)) is None]
+    return [(line, reason) for line in inherited if media.attribute(attribute_name(line)) is None]

@@ -44,6 +44,9 @@ class Section:
 
     lines: list[str]
     newline: str
+    _index: tuple[int, dict[str, list[str]]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def value(self, type: str) -> str | None:
         """What follows ``c=``, ``o=``, ``s=`` ... in the first such line; None without one."""
@@ -55,17 +58,18 @@ class Section:
 
     def attributes(self, name: str) -> list[str]:
         """The values of all ``a=name:value`` lines, in order; "" for an ``a=name`` without a value."""
-        prefix = "a=" + name
-        skip = len(prefix)
-        found = []
-        for line in self.lines:
-            if line.startswith(prefix):
-                rest = body(line[skip:])
-                if rest.startswith(":"):
-                    found.append(rest[1:])
-                elif not rest.strip():
-                    found.append("")
-        return found
+        return self._by_name().get(name, [])
+
+    def _by_name(self) -> dict[str, list[str]]:
+        """All attributes, read once: a description may have thousands, and is asked for dozens."""
+        if self._index is None or self._index[0] != len(self.lines):
+            found: dict[str, list[str]] = {}
+            for line in self.lines:
+                if line.startswith("a="):
+                    name, colon, value = body(line)[2:].partition(":")
+                    found.setdefault(name if colon else name.rstrip(), []).append(value)
+            self._index = (len(self.lines), found)
+        return self._index[1]
 
     def attribute(self, name: str) -> str | None:
         """The value of the first ``a=name``; "" if it has no value, None if there is no such line."""

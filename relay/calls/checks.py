@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from relay.calls.resources import Resources
-from relay.calls.state import Call, Media, Stream
-from relay.forward.rule import Address
+from relay.calls.state import Call, Media, MediaIce, Stream
+from relay.forward.rule import MAX_SOURCES, Address
 from relay.ice import passing
-from relay.ice.agent import Output, Refused, Selected, Send, Usable, Validated
+from relay.ice.agent import Agent, Output, Refused, Selected, Send, Usable, Validated
 from relay.ice.agent import Path as IcePath
 from relay.ice.passing import Passer
 
@@ -38,7 +38,11 @@ def _try(
 ) -> list[str]:
     assert media.ice is not None
     if media.ice.agent is not None:
-        return carry_out(media, media.ice.agent.received(at, datagram, now), now, resources)
+        outputs = media.ice.agent.received(at, datagram, now)
+        before = media.ice.previous.agent if media.ice.previous is not None else None
+        if before is not None and any(isinstance(output, Refused) for output in outputs):
+            outputs = before.received(at, datagram, now)
+        return carry_out(media, outputs, now, resources)
     found = _find(media, at.port)
     if found is None or not media.ice.passers:
         return ["no answer yet"]
@@ -64,14 +68,24 @@ def carry_out(media: Media, outputs: list[Output], now: float, resources: Resour
             case Validated(_) if media.ice is not None:
                 media.ice.last_check = now
             case Selected(path):
+                if media.ice is not None and media.ice.agent is not None:
+                    _settle(media.ice, media.ice.agent, path)
                 _select(media, path)
             case Usable(path):
                 _use_for_now(media, path)
             case Refused(reason):
                 refused.append(reason)
     if media.ice is not None and media.ice.agent is not None:
-        _accept_only(media.streams, media.ice.agent.validated)
+        before = media.ice.previous.agent if media.ice.previous is not None else None
+        earlier = before.validated if before is not None else ()
+        _accept_only(media.streams, (*media.ice.agent.validated, *earlier))
     return refused
+
+
+def _settle(ice: MediaIce, agent: Agent, path: IcePath) -> None:
+    """The generation before has served its time once this one has a path."""
+    if agent.selected.get(path.port) == path:
+        ice.previous = None
 
 
 def _pass_on(
@@ -88,6 +102,10 @@ def _pass_on(
                 if media is not None and media.ice is not None and found is not None:
                     media.ice.last_check = now
                     _accept_only([found[0]], passer.validated(side))
+                    _use_for_now(media, path)
+            case passing.Nominated(side, path):
+                media = _end_of(call, passer, side)
+                if media is not None:
                     _select(media, path)
             case Refused(reason):
                 refused.append(reason)
@@ -126,7 +144,8 @@ def _accept_only(streams: list[Stream], validated: tuple[IcePath, ...]) -> None:
     """Receive media of ``streams`` from these sources, at the ports where each showed itself."""
     for stream in streams:
         for path in stream.paths:
-            path.sources = tuple(at.remote for at in validated if at.port == path.port.handle)
+            found = dict.fromkeys(at.remote for at in validated if at.port == path.port.handle)
+            path.sources = tuple(found)[:MAX_SOURCES]
 
 
 def _select(media: Media, at: IcePath) -> None:

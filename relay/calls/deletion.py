@@ -6,8 +6,8 @@ from relay.calls.state import Call, Leg
 from relay.ng.request import Request
 
 
-def find(call: Call, request: Request) -> Leg | Call | None:
-    """What the delete names: one leg, the whole call, or None where nothing matches.
+def find(call: Call, request: Request) -> list[Leg] | Call | None:
+    """What the delete names: legs, the whole call, or None where nothing matches.
 
     The order is that of the ng protocol: a Via branch wins unless a to-tag
     counts (flag ``to-tag``), then the tag, then the branch again, then the one
@@ -16,17 +16,19 @@ def find(call: Call, request: Request) -> Leg | Call | None:
     if request.from_tag is None:
         return call
     by_to_tag = "to-tag" in request.flags and request.to_tag is not None
-    branch = call.branch(request.via_branch)
-    if branch is not None and not by_to_tag:
+    branch = [
+        leg for leg in call.legs.values() if request.via_branch and leg.via_branch == request.via_branch
+    ]
+    if branch and not by_to_tag:
         return branch
     leg = call.leg_of(request.to_tag if by_to_tag else request.from_tag)
-    if leg is not None or branch is not None:
-        return leg or branch
+    if leg is not None or branch:
+        return branch if leg is None else [leg]
     if by_to_tag:
         offerer = call.leg_of(request.from_tag)
         links = [call.legs[id] for id in offerer.links] if offerer is not None else []
         if len(links) == 1 and links[0].tag is None:
-            return links[0]
+            return links
     return None
 
 

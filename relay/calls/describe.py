@@ -57,6 +57,7 @@ def listen(leg: Leg, media: Media, session: sdp.Session, section: sdp.Media, req
     media.direction = views.direction(session, section) or "sendrecv"
     media.asymmetric = "asymmetric" in request.flags
     media.retiring = []
+    media.mid = section.attribute("mid")
     leg.hint = request.received_from or leg.hint
 
 

@@ -13,6 +13,7 @@ from relay.calls.resources import LocalAddress, LocalPort, Resources
 from relay.calls.rules import rules
 from relay.calls.state import Call
 from relay.forward.rule import Change, Drop, Rule, difference
+from relay.srtp.profiles import MasterKey, Profile
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Holding:
     ports: dict[int, LocalPort] = field(default_factory=dict)
     rule_ids: set[int] = field(default_factory=set)
     installed: dict[int, Rule] = field(default_factory=dict)
+    keys: set[int] = field(default_factory=set)
 
     def open(self, at: LocalAddress, count: int) -> list[LocalPort]:
         """One port, or a pair. Raises ``OutOfPorts``."""
@@ -37,6 +39,12 @@ class Holding:
         rule = self.resources.allocate_rule()
         self.rule_ids.add(rule)
         return rule
+
+    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+        """SRTP for one peer. Raises ``KeysRefused``."""
+        keys = self.resources.open_keys(profile, receive, send)
+        self.keys.add(keys)
+        return keys
 
     def mark(self, tos: int) -> None:
         """Use this DSCP byte from now on, for open ports as well."""
@@ -55,6 +63,9 @@ class Holding:
             self.resources.apply(changes)
         self.installed = wanted
         self.rule_ids = set(wanted)
-        used = {rule.port for rule in wanted.values()}
+        for keys in self.keys - {rule.keys for rule in wanted.values()}:
+            self.resources.close_keys(keys)
+            self.keys.discard(keys)
+        used = {rule.port for rule in wanted.values()} | (call.reserved() if call is not None else set())
         for handle in self.ports.keys() - used:
             self.resources.close(self.ports.pop(handle))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.calls.resources import LocalAddress
+from relay.forward.rule import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,14 @@ class Interfaces:
     """The addresses of the configuration, in its order; the first name is the default."""
 
     addresses: tuple[LocalAddress, ...]
+    ports: range = range(0)
+    """Where our media ports are."""
+
+    def is_ours(self, remote: Address | None) -> bool:
+        """It is one of our media ports, or could be: who names it as his own wants a loop."""
+        if remote is None or remote[1] not in self.ports:
+            return False
+        return any(remote[0] in (at.address, at.advertised) for at in self.addresses)
 
     @property
     def default(self) -> str:

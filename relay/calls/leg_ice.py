@@ -8,11 +8,12 @@ us, which takes both legs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from relay.calls.resources import LocalPort, Resources
 from relay.calls.state import Leg, Media, MediaIce, Mode
+from relay.forward.rule import Address
 from relay.ice.agent import Agent, Output
 from relay.ice.agent import Path as CheckPath
 from relay.ice.credentials import Credentials
@@ -50,17 +51,21 @@ def settle(
     """Give ``media`` the ICE state that ``mode`` needs, keeping what it has.
 
     ``fresh``: the peer restarted ICE, so credentials and checks begin anew
-    (RFC 8445, section 9); ports stay.
+    (RFC 8445, section 9); ports stay, and paths until there are new ones.
     """
     if mode is Mode.OFF:
         _forget(media)
     elif media.ice is None or media.ice.mode is not mode or fresh:
-        _forget(media)
+        previous = media.ice if fresh and mode is Mode.TERMINATED else None
+        if previous is None:
+            _forget(media)
         local = resources.credentials()
         agent = None
         if mode is Mode.TERMINATED:
             agent = Agent(local, controlling=controlling, lite=leg.lite, tie_breaker=resources.tie_breaker())
         media.ice = MediaIce(mode, local, agent=agent)
+        if previous is not None:
+            media.ice.previous = replace(previous, previous=None)
     return media.ice
 
 
@@ -88,12 +93,16 @@ def _forget(media: Media) -> None:
 
 def restarted(media: Media, said: IceDescription) -> bool:
     """The peer has new credentials where it had others (RFC 8839, section 4.4.1.1.1)."""
-    if media.ice is None or media.ice.remote is None or not said.offered:
+    if media.ice is None or media.ice.remote is None or said.ufrag is None or said.pwd is None:
         return False
-    return (media.ice.remote.ufrag, media.ice.remote.pwd) != (said.ufrag, said.pwd)
+    credentials, previous = Credentials(said.ufrag, said.pwd), media.ice.previous
+    if previous is not None and previous.remote == credentials:
+        media.ice = previous  # the restart was refused, and the peer goes on as before
+        return False
+    return media.ice.remote != credentials
 
 
-def heard(media: Media, said: IceDescription, now: float) -> list[Output]:
+def heard(media: Media, said: IceDescription, now: float, is_ours: Callable[[Address], bool]) -> list[Output]:
     """The peer's credentials: checks that waited for them can go out. Returns what to send."""
     if media.ice is None or said.ufrag is None or said.pwd is None:
         return []
@@ -102,20 +111,23 @@ def heard(media: Media, said: IceDescription, now: float) -> list[Output]:
         return []
     outputs = media.ice.agent.set_remote(media.ice.remote, now, said.lite)
     if said.lite:
-        outputs += _check_all(media, media.ice.agent, said, now)
+        outputs += _check_all(media, media.ice.agent, said, now, is_ours)
     return outputs
 
 
-def _check_all(media: Media, agent: Agent, said: IceDescription, now: float) -> list[Output]:
+def _check_all(
+    media: Media, agent: Agent, said: IceDescription, now: float, is_ours: Callable[[Address], bool]
+) -> list[Output]:
     """Ordinary checks, which only a lite peer needs: it never checks us (RFC 8445, section 6.1.1)."""
     outputs: list[Output] = []
     for candidate in said.candidates[:MAX_CHECKED]:
-        if candidate.transport.lower() != "udp" or not candidate.port:
+        to = (candidate.address, candidate.port)
+        if candidate.transport.lower() != "udp" or not candidate.port or is_ours(to):
             continue
         for stream in media.streams:
             for path in stream.paths:
                 if stream.component == candidate.component and path.port.at.speaks(candidate.address):
-                    at = CheckPath(path.port.handle, (candidate.address, candidate.port))
+                    at = CheckPath(path.port.handle, to)
                     outputs += agent.check(at, now)
     return outputs
 

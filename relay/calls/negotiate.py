@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import leg_ice, mux
+from relay.calls import leg_ice, leg_security, mux
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
-from relay.calls.resources import LocalAddress, Resources
-from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, link
+from relay.calls.resources import LocalAddress, LocalPort, Resources
+from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, Told, link
 from relay.ice.agent import Output
 from relay.ng.request import Request
 from sdp.ice import IceDescription
 from sdp.ice import read as read_ice
 from sdp.media import Connection, origin, rtcp_mux
-from sdp.rewrite import Change, MediaOut, SessionOut, rewrite
+from sdp.rewrite import Change, MediaOut, SecurityOut, SessionOut, rewrite
 
 
 @dataclass(slots=True)
@@ -61,6 +61,7 @@ class Exchange:
         self._adopt_shared_ports()
         link(self.sender, self.receiver)
         self.sender.answered = True
+        self.call.settled_at = self.now + ANSWERS_WITHIN
         return self._write([self._answer_media(i, section) for i, section in enumerate(self.session.medias)])
 
     # The offer.
@@ -68,8 +69,6 @@ class Exchange:
     def _note_what_has_no_effect(self) -> None:
         request = self.request
         self.notes.extend(f"{flag} has no effect yet" for flag in sorted(request.flags & NO_EFFECT_YET))
-        if request.transport_protocol:
-            self.notes.append(f"transport-protocol {request.transport_protocol} has no effect yet")
 
     def _choose_interfaces(self) -> None:
         names = self.request.direction
@@ -93,10 +92,11 @@ class Exchange:
             _abandon(theirs)
             return None
         listen(self.sender, ours, self.session, section, self.request)
-        theirs.kind, theirs.protocol, theirs.opaque = ours.kind, ours.protocol, ours.opaque
+        theirs.kind, theirs.opaque = ours.kind, ours.opaque
         ours.mux_offered = rtcp_mux(section)
         ours.mux = ours.mux and ours.mux_offered
         said = read_ice(self.session, section)
+        keys = leg_security.read(self.session, section)
         ours.trickles = said.trickle
         announced = Announced(self.session, section, self.request, ours.mux, said.offered)
         words = self.request.rtcp_mux
@@ -109,7 +109,7 @@ class Exchange:
         self.sender.family = announced.family
         self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
         moved = self._announce(ours, announced)
-        self.checks.append((ours, leg_ice.heard(ours, said, self.now)))
+        self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
 
         require = mux.require(words, theirs.mux)
         theirs.mux_advertised = not theirs.opaque and mux.advertise(ours.mux_offered, words, theirs.mux)
@@ -119,8 +119,33 @@ class Exchange:
         self._ensure_ports(self.receiver, theirs, 1 if single else 2, self._keeps_ports(ours, theirs, moved))
         if mode is Mode.PASSED:
             leg_ice.pass_between(ours, theirs)
-        told = Terms(single, theirs.mux_advertised, None, self.receiver.ice_option)
+        security = self._offer_security(ours, theirs, keys)
+        for media in (ours, theirs):
+            media.told = _told(media)
+        mid = theirs.mid or ours.mid or (str(index + 1) if "generate-mid" in self.request.flags else None)
+        told = Terms(single, theirs.mux_advertised, theirs.protocol, self.receiver.ice_option, security, mid)
         return self._describe(theirs, ours, said, announced, told)
+
+    def _offer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
+        target = leg_security.target_protocol(self.request, keys.protocol, theirs)
+        theirs.through = leg_security.passes_through(ours, theirs, keys, target, self.request)
+        if theirs.through:
+            theirs.protocol = keys.protocol
+            return None
+        theirs.protocol = target
+        leg_security.hear_offer(ours, keys, self.request, self.resources)
+        return leg_security.make_offer(theirs, keys, self.request, self.resources)
+
+    def _answer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
+        if ours.through:
+            return None
+        asked = self.request.transport_protocol
+        if asked:
+            theirs.protocol = keys.protocol if asked == "accept" else asked
+        leg_security.hear_answer(ours, keys, self.resources)
+        for media in (ours, theirs):
+            leg_security.key_up(media, self.holding)
+        return leg_security.make_answer(theirs, self.request.dtls_fingerprint)
 
     def _family_of(self, leg: Leg, wanted: str) -> str:
         """The family a leg speaks stays; a new leg takes the offerer's."""
@@ -151,14 +176,14 @@ class Exchange:
             copy = _media(self.sender, media.index, None)
             copy.kind, copy.protocol, copy.opaque = media.kind, media.protocol, media.opaque
             copy.mux_words, copy.mux_advertised = media.mux_words, media.mux_advertised
-            copy.streams = [
-                Stream(
-                    stream.component, [Path(path.port, self.holding.allocate_rule()) for path in stream.paths]
-                )
-                for stream in media.streams
-            ]
-            if media.ice is not None:
-                leg_ice.adopt(media.ice, copy, self.sender, self.resources)
+            copy.through = media.through
+            copy.security = leg_security.adopt(media.told.security) if media.told is not None else None
+            if media.told is None:
+                continue
+            copy.told = media.told
+            copy.streams = self._streams(media.told.ports)
+            if media.told.ice is not None:
+                leg_ice.adopt(media.told.ice, copy, self.sender, self.resources)
 
     def _answer_media(self, index: int, section: sdp.Media) -> MediaOut | None:
         ours, theirs = _media(self.sender, index, section), _media(self.receiver, index, section)
@@ -170,6 +195,7 @@ class Exchange:
         listen(self.sender, ours, self.session, section, self.request)
         accepted = rtcp_mux(section)
         said = read_ice(self.session, section)
+        keys = leg_security.read(self.session, section)
         ours.trickles = said.trickle
         ours.mux = accepted and ours.mux_advertised
         theirs.mux = not ours.opaque and mux.agree(theirs.mux_offered, ours.mux_words, accepted)
@@ -178,10 +204,12 @@ class Exchange:
         self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
         self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
         self._announce(ours, announced)
-        self.checks.append((ours, leg_ice.heard(ours, said, self.now)))
+        self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
         if _is_passed(ours):
             leg_ice.pass_between(theirs, ours)
-        told = Terms(theirs.mux, theirs.mux, theirs.protocol, self.request.ice or self.sender.ice_option)
+        security = self._answer_security(ours, theirs, keys)
+        option = self.request.ice or self.sender.ice_option
+        told = Terms(theirs.mux, theirs.mux, theirs.protocol, option, security, theirs.mid or "")
         return self._describe(theirs, ours, said, announced, told)
 
     def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
@@ -204,6 +232,9 @@ class Exchange:
             stream.held = announced.held
             if announced.held:
                 continue
+            if self.interfaces.is_ours(remote):
+                self.notes.append("a party named a media port of ours as its own: not sent to")
+                remote = None
             if stream.remote != remote or stream.unresolved != announced.unresolved:
                 stream.generation += 1
                 moved = moved or (media.described and stream.component == 1)
@@ -212,7 +243,7 @@ class Exchange:
         return moved
 
     def _ensure_ports(self, leg: Leg, media: Media, components: int, keep: bool = True) -> None:
-        """Local ports for ``media``: those it has if they fit, and ``keep`` allows."""
+        """Local ports for ``media``: those it has or was told if they fit, and ``keep`` allows."""
         if media.opaque:
             components = 1
         choice = self.interfaces.choose(
@@ -223,20 +254,27 @@ class Exchange:
             for stream in media.streams:
                 del stream.paths[len(choice) :]
             return
-        if media.streams:
-            media.retiring.extend(media.streams)
-        media.streams = self._open(media, components, choice)
-
-    def _open(self, media: Media, components: int, choice: Sequence[LocalAddress]) -> list[Stream]:
-        opened = [self.holding.open(at, components) for at in choice]
-        streams = []
-        for number in range(components):
-            paths = [Path(ports[number], self.holding.allocate_rule()) for ports in opened]
-            streams.append(Stream(number + 1, paths))
+        told = media.told.ports if media.told is not None and keep else ()
+        if len(told) >= components and _at(told) == list(choice):
+            streams = self._streams(told[:components])
+        else:
+            opened = [self.holding.open(at, components) for at in choice]
+            streams = self._streams(tuple(zip(*opened, strict=True)))
+            if not media.retiring:
+                media.retiring = (
+                    media.streams
+                )  # else what was told last was never answered: nobody sends there
         for new, old in zip(streams, media.streams, strict=False):
             new.remote, new.unresolved, new.held = old.remote, old.unresolved, old.held
             new.generation = old.generation
-        return streams
+        media.streams = streams
+
+    def _streams(self, ports: Sequence[Sequence[LocalPort]]) -> list[Stream]:
+        """Streams over open ports, which are given by component."""
+        return [
+            Stream(component, [Path(port, self.holding.allocate_rule()) for port in those])
+            for component, those in enumerate(ports, 1)
+        ]
 
     def _describe(
         self, theirs: Media, ours: Media, said: IceDescription, announced: Announced, told: Terms
@@ -262,7 +300,8 @@ class Exchange:
             rtcp_mux=told.mux,
             direction=None if theirs.opaque or "original-sendrecv" in flags else direction,
             protocol=told.protocol,
-            mid=str(theirs.index + 1) if "generate-mid" in flags else None,
+            security=told.security,
+            mid=told.mid,
             ice=leg_ice.describe(theirs, said, wording),
         )
 
@@ -274,7 +313,7 @@ class Exchange:
         return Connection(at.family, at.advertised)
 
     def _write(self, medias: list[MediaOut | None]) -> str:
-        told, words = self.receiver.told, self.request.replace
+        told, words = self.receiver.names, self.request.replace
         ours = next((media for media in medias if media is not None), None)
         written = origin(self.session)
         if told.session_name is None:
@@ -305,7 +344,7 @@ class Exchange:
 
     def _version(self, out: SessionOut, medias: list[MediaOut | None], first: int) -> int:
         """Our own count towards this leg: raised by one when anything differs from the last time."""
-        told = self.receiver.told
+        told = self.receiver.names
         if told.version is None:
             told.version = first
         text = rewrite(self.session, replace(out, version=0), medias).text
@@ -314,6 +353,9 @@ class Exchange:
         told.text = text
         return told.version
 
+
+ANSWERS_WITHIN = 30.0
+"""Seconds after an answer in which another phone may answer the same offer: its 200 crossed our CANCEL."""
 
 NO_EFFECT_YET = frozenset({"ice-reject", "media-handover", "reset", "webrtc"})
 """Flags that a proxy may send for good reasons, and that the log names once."""
@@ -331,6 +373,10 @@ class Terms:
     mux: bool
     protocol: str | None
     ice_option: str | None
+    security: SecurityOut | None
+    """None: the parties' own keys stay."""
+    mid: str | None
+    """What the receiver calls this media; empty if it has no name there, None to leave it."""
 
 
 def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
@@ -352,6 +398,17 @@ def _abandon(media: Media) -> None:
 def _number(text: str) -> int:
     """A session version; what is no number (RFC 8866 wants one) counts as none yet."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _told(media: Media) -> Told:
+    """What is told of this media now, for later answers."""
+    ports = tuple(tuple(path.port for path in stream.paths) for stream in media.streams)
+    ice = replace(media.ice) if media.ice is not None else None
+    return Told(ports, ice, leg_security.adopt(media.security))
+
+
+def _at(ports: Sequence[Sequence[LocalPort]]) -> list[LocalAddress]:
+    return [port.at for port in ports[0]]
 
 
 def _is_passed(media: Media) -> bool:

@@ -6,12 +6,13 @@ before a reply goes out, also when a command fails.
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from relay.calls import checks, deletion
+from relay.calls import checks, deletion, keying
 from relay.calls.describe import handling
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
@@ -22,6 +23,7 @@ from relay.calls.state import Call, Leg
 from relay.calls.timers import Timers, expired
 from relay.forward.rule import Address
 from relay.ng.errors import (
+    BAD_ASSOCIATION,
     BAD_SDP,
     NO_CALL_ID,
     NO_FROM_TAG,
@@ -35,6 +37,9 @@ from relay.ng.errors import (
 from relay.ng.request import Request
 from sdp.rewrite import Change, loop_id
 from sdp.session import SdpError, Session
+
+MAX_MEDIAS = 64
+"""Of one description: each takes up to four ports of each family, and a conference has a dozen."""
 
 LARGEST_SDP = 65_400
 """Bytes: with cookie and dictionary a reply must fit one datagram of 65,507."""
@@ -73,9 +78,11 @@ class Registry:
     closed: Counter[str] = field(default_factory=Counter)
     """Ended calls by reason."""
     refused_stun: Counter[str] = field(default_factory=Counter)
+    failed_dtls: Counter[str] = field(default_factory=Counter)
+    """Handshakes without keys, by reason."""
     _holdings: dict[str, Holding] = field(default_factory=dict)
     _by_port: dict[int, str] = field(default_factory=dict)
-    _checking: set[str] = field(default_factory=set)
+    _due: list[tuple[float, str]] = field(default_factory=list)
     _next_worker: Iterator[int] = field(default_factory=itertools.count)
 
     def offer(self, request: Request, times: Times) -> Described:
@@ -103,6 +110,8 @@ class Registry:
         call = self.calls.get(request.call_id)
         if call is None:
             raise NgError(UNKNOWN_CALL)
+        if call.leg_of(request.from_tag) is None and call.leg_of(request.to_tag) is None:
+            raise NgError(BAD_ASSOCIATION)
         parties = (request.to_tag, request.from_tag)
         return self._exchange(call, request, session, parties, Exchange.answer, times)
 
@@ -130,11 +139,14 @@ class Registry:
             return
         delay = self.timers.delete_delay if request.delete_delay is None else request.delete_delay
         if delay > 0:
-            found.delete_at = times.now + delay
-        elif isinstance(found, Leg):
-            self._remove_leg(call, found)
-        else:
+            for one in found if isinstance(found, list) else [found]:
+                one.delete_at = times.now + delay
+        elif isinstance(found, Call):
             self._end(call, "deleted")
+        else:
+            for leg in found:
+                if leg.id in call.legs:
+                    self._remove_leg(call, leg)
 
     def end_all(self) -> None:
         """The process stops."""
@@ -147,8 +159,21 @@ class Registry:
         if call is None:
             return
         self.refused_stun.update(checks.received(call, port, source, datagram, now, self.resources))
-        self._holdings[call.call_id].sync(call)
-        self._checking.add(call.call_id)
+        holding = self._holdings[call.call_id]
+        holding.sync(call)
+        self.failed_dtls.update(keying.begin(call, holding, now, self.resources))
+        self._plan(call)
+
+    def dtls(self, port: int, source: Address, datagram: bytes, now: float) -> None:
+        """A DTLS datagram arrived from a source that we accept media from."""
+        call = self.calls.get(self._by_port.get(port, ""))
+        if call is None:
+            return
+        holding = self._holdings[call.call_id]
+        failed = keying.received(call, holding, port, source, datagram, now, self.resources)
+        self.failed_dtls.update(failed)
+        holding.sync(call)
+        self._plan(call)
 
     def tick(self, now: float, last_packet: Callable[[int], float]) -> list[tuple[str, str]]:
         """End what is over. Returns call-ids and reasons."""
@@ -159,32 +184,40 @@ class Registry:
                 self._end(call, reason)
                 ended.append((call.call_id, reason))
                 continue
+            if call.settled_at is not None and now >= call.settled_at:
+                call.settle()
+                self._sync(call)
             for leg in list(call.legs.values()):
-                if leg.delete_at is not None and now >= leg.delete_at:
+                if leg.id in call.legs and leg.delete_at is not None and now >= leg.delete_at:
                     self._remove_leg(call, leg)
+            if not call.legs:
+                ended.append((call.call_id, "deleted"))
         return ended
 
     def next_check(self) -> float | None:
-        """When an ICE agent wants ``check`` called."""
-        return min((at for call in self._with_checks() for _, at in checks.deadlines(call)), default=None)
+        """When ``check`` is to be called, at the latest."""
+        return self._due[0][0] if self._due else None
 
     def check(self, now: float) -> None:
-        """Let the ICE agents whose time has come repeat their checks."""
-        for call in self._with_checks():
-            due = [media for media, deadline in checks.deadlines(call) if deadline <= now]
-            for media in due:
+        """Let the ICE agents and handshakes whose time has come repeat themselves."""
+        due = set()
+        while self._due and self._due[0][0] <= now:
+            due.add(heapq.heappop(self._due)[1])
+        for call in [self.calls[id] for id in due if id in self.calls]:
+            for media in [media for media, deadline in checks.deadlines(call) if deadline <= now]:
                 assert media.ice is not None
                 assert media.ice.agent is not None
                 checks.carry_out(media, media.ice.agent.timeout(now), now, self.resources)
-            if due:
-                self._holdings[call.call_id].sync(call)
+            holding = self._holdings[call.call_id]
+            self.failed_dtls.update(keying.repeat(call, holding, now, self.resources))
+            holding.sync(call)
+            self._plan(call)
 
-    def _with_checks(self) -> list[Call]:
-        """Calls in which an agent may be waiting; those that are done are forgotten."""
-        found = [self.calls[id] for id in self._checking if id in self.calls]
-        waiting = [call for call in found if any(True for _ in checks.deadlines(call))]
-        self._checking = {call.call_id for call in waiting}
-        return waiting
+    def _plan(self, call: Call) -> None:
+        """Note when this call next wants ``check``; what was noted before may come to nothing."""
+        deadline = min(_deadlines(call), default=None)
+        if deadline is not None:
+            heapq.heappush(self._due, (deadline, call.call_id))
 
     # Inside.
 
@@ -210,6 +243,7 @@ class Registry:
     ) -> Described:
         holding = self._holdings[call.call_id]
         before = call.snapshot() if call.legs else None
+        tos = holding.tos
         try:
             if request.tos is not None or method is Exchange.offer:
                 holding.mark(_tos(request.tos, self.default_tos))
@@ -224,12 +258,15 @@ class Registry:
             for media, outputs in exchange.checks:
                 checks.carry_out(media, outputs, times.now, self.resources)
             self._sync(call)
+            holding = self._holdings[call.call_id]
+            self.failed_dtls.update(keying.begin(call, holding, times.now, self.resources))
         except Exception as error:
+            holding.mark(tos)
             self._undo(call, before)
             if isinstance(error, (NgError, SdpError, OutOfPorts)):
                 raise _as_ng_error(error) from error
             raise
-        self._checking.add(call.call_id)
+        self._plan(call)
         call.delete_at = sender.delete_at = receiver.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
@@ -271,6 +308,11 @@ class Registry:
         holding.sync(None)
 
 
+def _deadlines(call: Call) -> Iterator[float]:
+    yield from (deadline for _, deadline in checks.deadlines(call))
+    yield from keying.deadlines(call)
+
+
 def _session(request: Request) -> Session:
     """The description of an offer or answer, as far as it can be refused unseen."""
     if not request.sdp:
@@ -283,6 +325,8 @@ def _session(request: Request) -> Session:
         raise NgError(BAD_SDP) from error
     if not session.medias:
         raise NgError(REWRITE_FAILED)
+    if len(session.medias) > MAX_MEDIAS:
+        raise NgError(BAD_SDP)
     return session
 
 

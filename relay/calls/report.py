@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from relay.calls.state import Call, Leg, Media, Mode, Stream
+from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
 
 Reply = dict[str, Any]
@@ -105,11 +105,21 @@ def _media_flags(media: Media) -> list[str]:
         flags.append("recv")
     if media.mux:
         flags.append("rtcp-mux")
+    flags += _keys(media.security)
     if media.ice is not None:
         flags.append("ICE")
         if media.ice.mode is Mode.PASSED:
             flags.append("passthrough")
     return flags
+
+
+def _keys(security: Security | None) -> list[str]:
+    """How the media of this leg is keyed."""
+    if security is None:
+        return []
+    if security.identity is not None and security.expected:
+        return ["DTLS-SRTP", f"DTLS role {security.setup.value}"]
+    return ["SDES"] if security.remote is not None else []
 
 
 def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Reply:

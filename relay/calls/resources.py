@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change
 from relay.ice.credentials import Credentials
+from relay.srtp.profiles import MasterKey, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class OutOfPorts(Exception):
         self.exhausted = exhausted
 
 
+class KeysRefused(Exception):
+    """The plane cannot do SRTP with these keys. The text says why."""
+
+
 class Resources(Protocol):
     """Everything that calls ask for."""
 
@@ -81,6 +87,18 @@ class Resources(Protocol):
 
     def credentials(self) -> Credentials:
         """Fresh ICE credentials."""
+
+    def identity(self) -> Identity:
+        """The certificate for legs that begin now."""
+
+    def random_key(self, length: int) -> bytes:
+        """A fresh master key and salt, ``length`` bytes."""
+
+    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+        """Give the plane SRTP keys. Raises ``KeysRefused``."""
+
+    def close_keys(self, keys: int) -> None:
+        """The plane may forget them."""
 
     def tie_breaker(self) -> int:
         """64 random bits (RFC 8445, section 7.1.1)."""

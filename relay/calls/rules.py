@@ -72,6 +72,8 @@ def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) 
         stun=media.ice is not None and media.ice.mode is not Mode.OFF,
         opaque=media.opaque,
         generation=stream.generation,
+        keys=media.security.keys.get(stream.component) if media.security is not None else None,
+        dtls=media.security is not None and media.security.identity is not None,
     )
 
 

@@ -15,10 +15,19 @@ import enum
 from dataclasses import dataclass, field, replace
 
 from relay.calls.resources import LocalPort
+from relay.dtls.fingerprint import Fingerprint
+from relay.dtls.handshake import Handshake
+from relay.dtls.identity import Identity
 from relay.forward.rule import Address
 from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
 from relay.ice.passing import Passer, Side
+from relay.ng.errors import TOO_MANY_CALLS, NgError
+from sdp.crypto import Crypto
+from sdp.dtls import Setup
+
+MAX_LEGS = 64
+"""Of one call: no phone number rings more devices, and a port serves as many rules."""
 
 
 class Mode(enum.Enum):
@@ -83,8 +92,56 @@ class MediaIce:
     """One for each component, shared by both legs, when the mode is ``PASSED``."""
     side: Side = Side.OFFERER
     """Which side of the passers this leg is."""
+    previous: MediaIce | None = None
+    """The generation before, which serves until this one has selected a path (RFC 8445, section 9)."""
     last_check: float = 0.0
     """When the last authenticated check came."""
+
+
+@dataclass(slots=True)
+class Security:
+    """SRTP between us and the peer of one media: keys by SDES or by DTLS, per leg.
+
+    Until the peer has answered an offer of both, both are possible.
+    """
+
+    offered: tuple[Crypto, ...] = ()
+    """``a=crypto`` lines that we wrote to this peer: the keys that we may send with."""
+    identity: Identity | None = None
+    """The certificate that we promised; None rules DTLS out."""
+    setup: Setup = Setup.ACTPASS
+    """Our role in the handshake, ``ACTPASS`` before the answer."""
+    expected: tuple[Fingerprint, ...] = ()
+    """What the peer promised."""
+    tls_id: str | None = None
+    """The peer's."""
+    remote: Crypto | None = None
+    """The peer's SDES line that is in use."""
+    handshakes: dict[int, Handshake] = field(default_factory=dict)
+    """By component."""
+    towards: dict[int, tuple[int, Address]] = field(default_factory=dict)
+    """By component: local port and address that the handshake goes to."""
+    keys: dict[int, int] = field(default_factory=dict)
+    """By component: the plane's handle."""
+
+    def snapshot(self) -> Security:
+        """See ``Call.snapshot``. Handshakes are shared."""
+        return replace(
+            self,
+            handshakes=self.handshakes.copy(),
+            towards=self.towards.copy(),
+            keys=self.keys.copy(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the latest offer told of one media. Every phone that got it may hold us to it."""
+
+    ports: tuple[tuple[LocalPort, ...], ...]
+    """By component; one for each address of the interface under ICE."""
+    ice: MediaIce | None
+    security: Security | None
 
 
 @dataclass(slots=True)
@@ -100,6 +157,8 @@ class Media:
     """RTP first; RTCP where it has a port of its own. Empty: no port of ours (rejected, TCP)."""
     retiring: list[Stream] = field(default_factory=list)
     """Ports replaced by an offer that is not answered yet: the peer still sends there."""
+    told: Told | None = None
+    """Until the answers are in: an answerer that wants less than the first one must not lose its ports."""
     described: bool = False
     """The peer's own description of this media has been seen."""
     opaque: bool = False
@@ -114,10 +173,16 @@ class Media:
     """The ng ``rtcp-mux`` words of the offer, kept for its answer."""
     mux_advertised: bool = False
     """We wrote ``a=rtcp-mux`` to this peer."""
+    mid: str | None = None
+    """What the peer calls this media (RFC 5888)."""
     trickles: bool = False
     """The peer understands that candidates may come later (RFC 8840)."""
     asymmetric: bool = False
     ice: MediaIce | None = None
+    security: Security | None = None
+    """None: media is plain here, or passes through encrypted as it is."""
+    through: bool = False
+    """Keys are end to end: what the peers say of them passes as it is."""
 
     def snapshot(self) -> Media:
         """See ``Call.snapshot``."""
@@ -126,11 +191,12 @@ class Media:
             streams=[stream.snapshot() for stream in self.streams],
             retiring=self.retiring.copy(),
             ice=replace(self.ice) if self.ice is not None else None,
+            security=self.security.snapshot() if self.security is not None else None,
         )
 
 
 @dataclass(slots=True)
-class Told:
+class Names:
     """What earlier descriptions told this leg, for the ``replace`` words that keep it."""
 
     username: str | None = None
@@ -160,7 +226,7 @@ class Leg:
     medias: list[Media] = field(default_factory=list)
     links: list[int] = field(default_factory=list)
     """Legs that it exchanged descriptions with, the latest first: the first one hears it."""
-    told: Told = field(default_factory=Told)
+    names: Names = field(default_factory=Names)
     answered: bool = False
     shares: int | None = None
     """The leg whose ports its peer was told as well: one description went to several phones."""
@@ -169,7 +235,7 @@ class Leg:
     def snapshot(self) -> Leg:
         """See ``Call.snapshot``."""
         medias = [media.snapshot() for media in self.medias]
-        return replace(self, medias=medias, links=self.links.copy(), told=replace(self.told))
+        return replace(self, medias=medias, links=self.links.copy(), names=replace(self.names))
 
     @property
     def partner(self) -> int | None:
@@ -189,11 +255,12 @@ class Call:
     """Plane worker that owns all ports of this call."""
     last_signal: float
     last_signal_unix: float
-    tos: int = 0
     legs: dict[int, Leg] = field(default_factory=dict)
     next_leg: int = 1
     metadata: str | None = None
     delete_at: float | None = None
+    settled_at: float | None = None
+    """When the last answer to an open offer is thought to be in."""
 
     def snapshot(self) -> Call:
         """A copy to go back to when an offer or answer fails half-way. ICE agents are shared."""
@@ -213,11 +280,31 @@ class Call:
         return found[-1] if found else None
 
     def add_leg(self, tag: str | None, now: float, via_branch: str | None = None) -> Leg:
-        """A new leg without medias."""
+        """A new leg without medias. Raises ``NgError`` when there are ``MAX_LEGS``."""
+        if len(self.legs) >= MAX_LEGS:
+            raise NgError(TOO_MANY_CALLS)
         leg = Leg(self.next_leg, tag, now, via_branch=via_branch)
         self.next_leg += 1
         self.legs[leg.id] = leg
         return leg
+
+    def reserved(self) -> set[int]:
+        """Handles of ports that an offer told and that no stream may use at the moment."""
+        return {
+            port.handle
+            for leg in self.legs.values()
+            for media in leg.medias
+            if media.told is not None
+            for ports in media.told.ports
+            for port in ports
+        }
+
+    def settle(self) -> None:
+        """No further answer is expected."""
+        self.settled_at = None
+        for leg in self.legs.values():
+            for media in leg.medias:
+                media.told = None
 
     @property
     def answered(self) -> bool:

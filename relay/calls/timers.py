@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relay.calls.state import Call, Leg
+from relay.calls.state import Call, Media
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +35,41 @@ def expired(call: Call, timers: Timers, now: float, last_packet: Callable[[int],
         return "final timeout"
     if not call.answered:
         return _over("offer timeout", timers.offer_timeout, now - call.last_signal)
-    idle = now - max(call.last_signal, _last_sign_of_life(call, last_packet))
-    if any(_should_send(leg) for leg in call.legs.values()):
-        return _over("timeout", timers.timeout, idle)
-    return _over("silent timeout", timers.silent_timeout, idle)
+    return _silent(call, timers, now, last_packet)
 
 
 def _over(reason: str, limit: float, idle: float) -> str | None:
     return reason if limit and idle >= limit else None
 
 
-def _should_send(leg: Leg) -> bool:
-    return any(
-        media.described and media.direction in ("sendrecv", "sendonly") and not media.streams[0].held
-        for media in leg.medias
-        if media.streams
-    )
+def _silent(call: Call, timers: Timers, now: float, last_packet: Callable[[int], float]) -> str | None:
+    """Every media of every leg has its own limit, and the call lives as long as one of them is within it.
 
-
-def _last_sign_of_life(call: Call, last_packet: Callable[[int], float]) -> float:
-    latest = 0.0
+    A peer that should not send, for it is on hold or listens to music, may be silent for long.
+    """
+    reason = None
     for leg in call.legs.values():
         for media in leg.medias:
-            if media.ice is not None:
-                latest = max(latest, media.ice.last_check)
-            for stream in media.streams:
-                for path in stream.paths:
-                    latest = max(latest, last_packet(path.rule))
+            if not media.streams:
+                continue
+            idle = now - max(call.last_signal, _last_sign_of_life(media, last_packet))
+            if _should_send(media):
+                over = _over("timeout", timers.timeout, idle)
+            else:
+                over = _over("silent timeout", timers.silent_timeout, idle)
+            if over is None:
+                return None
+            reason = over if reason in (None, "timeout") else reason
+    return reason or _over("timeout", timers.timeout, now - call.last_signal)
+
+
+def _should_send(media: Media) -> bool:
+    return media.described and media.direction in ("sendrecv", "sendonly") and not media.streams[0].held
+
+
+def _last_sign_of_life(media: Media, last_packet: Callable[[int], float]) -> float:
+    latest = media.ice.last_check if media.ice is not None else 0.0
+    for stream in media.streams:
+        for path in stream.paths:
+            latest = max(latest, last_packet(path.rule))
     return latest

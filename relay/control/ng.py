@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from relay.calls.commands import Outcome
+from relay.calls.commands import COMMANDS, Outcome
 from relay.control.replies import Progress, Reply, ReplyCache
 from relay.forward.rule import Address
 from relay.ng.bencode import Encodable
@@ -95,8 +95,8 @@ class NgServer:
         try:
             message, encoding = decode(payload)
             request = parse(message)
+            command = request.command if request.command in COMMANDS else "unknown"
             outcome = self.execute(request)
-            command = request.command
             self._remark(request, outcome)
             reply = _fitting(cookie, outcome.reply, encoding)
         except NgError as error:

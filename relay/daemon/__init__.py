@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def serve(settings: Settings, notices: Sequence[str] = ()) -> int:
     logging.basicConfig(
         level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
-    for notice in notices:
+    for notice in (*notices, *_raise_descriptor_limit(settings)):
         log.warning("%s", notice)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -39,6 +40,19 @@ def serve(settings: Settings, notices: Sequence[str] = ()) -> int:
         log.error("cannot start: %s", error)
         return CANNOT_START
     return 0
+
+
+def _raise_descriptor_limit(settings: Settings) -> list[str]:
+    """Take what the machine allows; says so where ports would run into it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    addresses = len({interface.address for interface in settings.interfaces})
+    ports = addresses * (settings.port_max - settings.port_min + 1)
+    if hard == resource.RLIM_INFINITY or hard > ports:
+        return []
+    return [
+        f"{hard} file descriptors are allowed (ulimit -Hn), and {ports} ports are configured: fewer will do"
+    ]
 
 
 async def _run(settings: Settings) -> None:
@@ -69,8 +83,12 @@ async def _run(settings: Settings) -> None:
 
 def ready_line(settings: Settings) -> str:
     """The one line that says that calls can come."""
-    ng = " ".join(f"{host}:{port}" for host, port in settings.listen_ng)
+    ng = " ".join(_address(*at) for at in settings.listen_ng)
     media = " ".join(dict.fromkeys(f"{i.name}/{i.address}" for i in settings.interfaces))
-    web = "".join(f", http {host}:{port}" for host, port in settings.listen_http)
+    web = "".join(f", http {_address(*at)}" for at in settings.listen_http)
     ports = f"{settings.port_min}-{settings.port_max}"
     return f"icerelay {version('icerelay')} ready: ng {ng}{web}, media {media} ports {ports}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -20,7 +20,7 @@ from relay.calls.timers import Timers
 from relay.config import Settings
 from relay.daemon.machine import Machine
 from relay.forward._fastpath import NativePlane
-from relay.forward.plane import Stun
+from relay.forward.plane import Dtls, Stun
 from relay.latching import State
 from relay.ng.request import Request
 
@@ -43,7 +43,7 @@ class Engine:
         self.started = time.monotonic()
         self.registry = Registry(
             self.machine,
-            Interfaces(tuple(addresses)),
+            Interfaces(tuple(addresses), range(settings.port_min, settings.port_max + 1)),
             Timers(
                 settings.timeout,
                 settings.silent_timeout,
@@ -68,8 +68,9 @@ class Engine:
         outcome = execute(request, self.registry, self._times(), self.readings())
         if not known and request.call_id in self.registry.calls:
             log.info("call started call-id=%s", request.call_id)
-        if known and request.call_id not in self.registry.calls:
-            log.info("call ended call-id=%s reason=delete %s", request.call_id, _summary(outcome.reply))
+        if known and request.command == "delete":
+            over = "ended" if request.call_id not in self.registry.calls else "deleted, wholly or in part,"
+            log.info("call %s call-id=%s reason=delete %s", over, request.call_id, _summary(outcome.reply))
         self._plan_checks()
         return outcome
 
@@ -96,9 +97,6 @@ class Engine:
             latched=int(row["state"]) == State.LOCKED.value,
         )
 
-    def _last_packet(self, rule: int) -> float:
-        return float(self.plane.counters()["last_packet"][rule]) / NANOSECONDS
-
     # The event loop.
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -122,13 +120,15 @@ class Engine:
         assert self._loop is not None
 
         def again() -> None:
-            action()
             self._repeat(seconds, action)
+            action()
 
         self._timers = [self._loop.call_later(seconds, again)]
 
     def _tick(self) -> None:
-        for call_id, reason in self.registry.tick(time.monotonic(), self._last_packet):
+        last = self.plane.counters()["last_packet"]
+        ended = self.registry.tick(time.monotonic(), lambda rule: float(last[rule]) / NANOSECONDS)
+        for call_id, reason in ended:
             log.info("call ended call-id=%s reason=%s", call_id, reason)
 
     def _events(self) -> None:
@@ -136,6 +136,8 @@ class Engine:
         for event in self.plane.events():
             if isinstance(event, Stun):
                 self.registry.stun(event.port, event.source, event.datagram, now)
+            elif isinstance(event, Dtls):
+                self.registry.dtls(event.port, event.source, event.datagram, now)
             else:
                 log.debug("latched rule=%d peer=%s:%d", event.rule, *event.peer)
         self._plan_checks()

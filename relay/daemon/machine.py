@@ -6,15 +6,18 @@ import logging
 import random
 import secrets
 import socket
+import time
 from collections.abc import Sequence
 
-from relay.calls.resources import LocalAddress, LocalPort, OutOfPorts
-from relay.forward.plane import Plane, PlaneFull
+from relay.calls.resources import KeysRefused, LocalAddress, LocalPort, OutOfPorts
+from relay.dtls.identity import Identities, Identity
+from relay.forward.plane import Plane, PlaneFull, SrtpUnavailable
 from relay.forward.rule import Address, Change
-from relay.forward.sockets import PortPool, PortsTaken, set_tos
+from relay.forward.sockets import DescriptorLimit, PortPool, PortsTaken, set_tos
 from relay.ice import credentials
 from relay.ice.credentials import Credentials
 from relay.ports import PortError, Ports, PortsExhausted
+from relay.srtp.profiles import MasterKey, Profile, SrtpError
 
 log = logging.getLogger("icerelay.ports")
 
@@ -23,16 +26,17 @@ class Machine:
     """``relay.calls.resources.Resources`` over sockets and a plane."""
 
     def __init__(self, addresses: Sequence[LocalAddress], port_min: int, port_max: int) -> None:
-        self.addresses = {at.address: at for at in addresses}
+        self.addresses = tuple(addresses)
         self.pool = PortPool(
-            {address: Ports(port_min, port_max, random.Random()) for address in self.addresses}
+            {at.address: Ports(port_min, port_max, random.Random()) for at in self.addresses}
         )
         self.plane: Plane
+        self._identities = Identities(time.time())
         self._sockets: dict[int, socket.socket] = {}
 
     def probe(self) -> None:
         """Open one port on every address. Raises ``OSError`` that says what to mend."""
-        for address in self.addresses:
+        for address in dict.fromkeys(at.address for at in self.addresses):
             try:
                 sock = self.pool.open_single(address, 0)
             except PortError as error:
@@ -50,9 +54,23 @@ class Machine:
                 sockets = list(self.pool.open_pair(at.address, tos))
         except PortError as error:
             log.error("%s", error)
-            exhausted = isinstance(error, PortsExhausted) and not isinstance(error, PortsTaken)
-            raise OutOfPorts(str(error), exhausted) from error
-        return [self._hand_over(sock, at, worker) for sock in sockets]
+            # "Ran out of ports" sends a proxy to its next node, which is right for descriptors as well.
+            exhausted = isinstance(error, (PortsExhausted, DescriptorLimit))
+            raise OutOfPorts(str(error), exhausted and not isinstance(error, PortsTaken)) from error
+        opened: list[LocalPort] = []
+        try:
+            for sock in sockets:
+                opened.append(self._hand_over(sock, at, worker))
+        except (PlaneFull, OSError) as error:
+            log.error("%s", error)
+            for port in opened:
+                self.close(port)
+            for sock in sockets[len(opened) :]:
+                number: int = sock.getsockname()[1]
+                sock.close()
+                self.pool.release(at.address, number)
+            raise OutOfPorts(str(error), exhausted=True) from error
+        return opened
 
     def _hand_over(self, sock: socket.socket, at: LocalAddress, worker: int) -> LocalPort:
         number: int = sock.getsockname()[1]
@@ -92,6 +110,26 @@ class Machine:
     def credentials(self) -> Credentials:
         """See ``Resources.credentials``."""
         return credentials.new()
+
+    def identity(self) -> Identity:
+        """See ``Resources.identity``."""
+        return self._identities.current(time.time())
+
+    def random_key(self, length: int) -> bytes:
+        """See ``Resources.random_key``."""
+        return secrets.token_bytes(length)
+
+    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+        """See ``Resources.open_keys``."""
+        try:
+            return self.plane.open_keys(profile, receive, send)
+        except (SrtpUnavailable, SrtpError, PlaneFull) as error:
+            log.error("SRTP: %s", error)
+            raise KeysRefused(str(error)) from error
+
+    def close_keys(self, keys: int) -> None:
+        """See ``Resources.close_keys``."""
+        self.plane.close_keys(keys)
 
     def tie_breaker(self) -> int:
         """See ``Resources.tie_breaker``."""

@@ -28,7 +28,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         totals=engine.plane.totals(),
         ports=[
             PortUse(at.name, at.address, pool.used(at.address), pool.free(at.address))
-            for at in engine.machine.addresses.values()
+            for at in engine.machine.addresses
         ],
         ng_requests=ng.spent,
         ng_bounds=BUCKETS,

@@ -7,6 +7,7 @@ import secrets
 from importlib import resources
 
 import sdp
+import sdp.dtls
 import sdp.ice
 from relay.demo import counted, media
 from relay.demo.compare import compare
@@ -16,6 +17,8 @@ from relay.demo.figures import Flow, verdict
 from relay.demo.phone import Phone
 from relay.demo.proxy import Proxy
 from relay.demo.screen import Screen, Whereabouts
+from relay.dtls.fingerprint import Fingerprint
+from relay.dtls.handshake import Role
 from relay.forward.rule import Address
 from relay.ice import credentials
 from relay.ice.credentials import Credentials
@@ -36,7 +39,7 @@ c=IN IP4 {ip}
 a=candidate:1 1 udp 2130706431 {ip} {port} typ host
 a=ice-ufrag:{ufrag}
 a=ice-pwd:{pwd}
-a=fingerprint:sha-256 {fingerprint}
+a=fingerprint:{fingerprint}
 a=setup:active
 a=mid:0
 a=sendrecv
@@ -65,7 +68,7 @@ async def place_call(ng: Address, seconds: float, screen: Screen) -> bool:
     caller.listen_to(callee)
     callee.listen_to(caller)
     try:
-        return await _Call(caller, callee, proxy, screen).run(offer, seconds)
+        return await _Call(caller, callee, proxy, screen).run(_promising(offer, caller), seconds)
     finally:
         proxy.close()
         caller.close()
@@ -95,13 +98,13 @@ class _Call:
     def _answer(self) -> str:
         ip, port = self.callee.at
         own = self.callee.credentials
-        fingerprint = secrets.token_bytes(32).hex(":").upper()
-        text = ANSWER.format(ip=ip, port=port, ufrag=own.ufrag, pwd=own.pwd, fingerprint=fingerprint)
+        promised = self.callee.identity.fingerprint()
+        text = ANSWER.format(ip=ip, port=port, ufrag=own.ufrag, pwd=own.pwd, fingerprint=promised)
         return text.replace("\n", "\r\n")
 
     async def _connect(self, told: dict[Phone, sdp.Session]) -> None:
         await asyncio.gather(
-            *(phone.connect(_default(said), _credentials(said)) for phone, said in told.items())
+            *(phone.connect(_default(said), _credentials(said), *_keys(said)) for phone, said in told.items())
         )
 
     async def _talk(self, count: int) -> None:
@@ -182,6 +185,22 @@ def _default(session: sdp.Session) -> Address:
     if where is None:
         raise CallFailed("the relay's SDP names no address for media")
     return where.address, first.port
+
+
+def _promising(offer: str, phone: Phone) -> str:
+    """The recorded offer with this phone's certificate in place of the recorded one's."""
+    lines = offer.splitlines(keepends=True)
+    ours = f"a=fingerprint:{phone.identity.fingerprint()}\r\n"
+    return "".join(ours if line.startswith("a=fingerprint:") else line for line in lines)
+
+
+def _keys(session: sdp.Session) -> tuple[Role, Fingerprint]:
+    """The phone's role towards the relay, and the certificate to expect. Raises ``CallFailed``."""
+    said = sdp.dtls.read(session, _first(session))
+    if not said.fingerprints:
+        raise CallFailed("the relay's SDP has no a=fingerprint, so there is nobody to shake hands with")
+    role = Role.PASSIVE if said.setup is sdp.Setup.ACTIVE else Role.ACTIVE
+    return role, Fingerprint.parse(str(said.fingerprints[0]))
 
 
 def _credentials(session: sdp.Session) -> Credentials:

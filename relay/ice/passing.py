@@ -62,7 +62,15 @@ class Validated:
     path: Path
 
 
-Output: TypeAlias = Forward | Validated | Refused
+@dataclass(frozen=True, slots=True)
+class Nominated:
+    """Output: ``side`` is to be sent media here: a check with USE-CANDIDATE was answered between the two."""
+
+    side: Side
+    path: Path
+
+
+Output: TypeAlias = Forward | Validated | Nominated | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,8 @@ class _Request:
     datagram: bytes
     since: float
     towards: Path | None = None
+    nominates: bool = False
+    """It has USE-CANDIDATE."""
 
 
 @dataclass(slots=True)
@@ -121,7 +131,7 @@ class Passer:
         if not _is_between(message, sender.credentials, receiver.credentials):
             return [Refused("integrity")]
         output = self._heard(side, path, now)
-        request = _Request(path, datagram, now)
+        request = _Request(path, datagram, now, nominates="USE-CANDIDATE" in message.attributes)
         if receiver.paths:
             output.append(self._deliver(side.other, message.transaction, request, now))
         else:
@@ -139,7 +149,10 @@ class Passer:
             return [Refused("unknown transaction")]
         if end.credentials is None or not message.is_signed_with(end.credentials.key):
             return [Refused("integrity")]
-        return [*self._heard(side, path, now), Forward(side.other, request.origin, datagram)]
+        output = [*self._heard(side, path, now), Forward(side.other, request.origin, datagram)]
+        if request.nominates and message.type is Class.SUCCESS:
+            output += [Nominated(side, path), Nominated(side.other, request.origin)]
+        return output
 
     def _heard(self, side: Side, path: Path, now: float) -> list[Output]:
         """Something of ``side`` verified: what was parked for it can go."""
@@ -158,7 +171,7 @@ class Passer:
         end = self._ends[side]
         path = next(reversed(end.paths))
         end.awaited.pop(transaction, None)
-        end.awaited[transaction] = _Request(request.origin, b"", now, path)
+        end.awaited[transaction] = _Request(request.origin, b"", now, path, request.nominates)
         _shrink(end.awaited, MAX_TRANSACTIONS)
         return Forward(side, path, request.datagram)
 

@@ -69,7 +69,7 @@ CLOSED = {
 }
 """Why calls end: our reason, rtpengine's label."""
 
-DROPS = ("stranger", "malformed", "no_output", "no_peer", "send_error", "stun", "no_rule")
+DROPS = ("stranger", "malformed", "no_output", "no_peer", "send_error", "stun", "auth", "replay", "no_rule")
 """The totals that count datagrams which were not forwarded."""
 
 RTPENGINE_ERRORS = ("malformed", "send_error")

@@ -56,6 +56,14 @@ class Request:
     """``forward``, ``backward``, ``both`` or ``off``."""
     transport_protocol: str | None = None
     """A profile as in ``m=``, or ``accept``."""
+    dtls: str | None = None
+    """``off``, ``passive`` or ``active``."""
+    dtls_reverse: str | None = None
+    """In an offer: ``passive`` or ``active`` towards the offerer."""
+    dtls_fingerprint: str | None = None
+    """Hash to use, as ``a=fingerprint`` names it."""
+    sdes: frozenset[str] = frozenset()
+    """``off``, ``pad``, ``nonew``, ``no-SUITE``, ``only-SUITE``; suites in lower case with hyphens."""
     tos: int | None = None
     """As sent; negative, and 256 and above, have meanings of their own."""
     delete_delay: int | None = None
@@ -119,6 +127,10 @@ def _request(command: str, options: _Options) -> Request:
         ice=ice,
         ice_lite=ice_lite,
         transport_protocol=transport,
+        dtls=options.choice("dtls", words.DTLS),
+        dtls_reverse=options.choice("dtls-reverse", words.DTLS),
+        dtls_fingerprint=options.choice("dtls-fingerprint", words.DTLS_HASHES),
+        sdes=options.sdes(),
         tos=options.number("tos"),
         delete_delay=_not_negative(options.number("delete-delay")),
         label=options.text("label"),
@@ -240,6 +252,17 @@ class _Options:
                 found.add(canonical(word))
             elif word:
                 self.warn(f"unknown word in {key}", word)
+        return frozenset(found)
+
+    def sdes(self) -> frozenset[str]:
+        found = set()
+        for word in map(canonical, (*self.words("sdes"), *self.families.get("sdes", ()))):
+            if word in words.SDES_OFF:
+                found.add("off")
+            elif word in words.SDES_PLAIN or word.startswith(words.SDES_PREFIXES):
+                found.add(word)
+            elif word:
+                self.warn("unknown word in sdes", word)
         return frozenset(found)
 
     def choice(self, key: str, known: Mapping[str, str]) -> str | None:

@@ -42,12 +42,12 @@ KEY_SYNONYMS = {
 
 KEYS_NOT_YET = _set(
     """
-    address alias-key all audio-player blob blob64 bundle code codec db-id delay-buffer drop-traffic dtls
-    dtls-fingerprint dtls-reverse dtmf-delay dtmf-log-dest dtmf-security dtmf-security-trigger
+    address alias-key all audio-player blob blob64 bundle code codec db-id delay-buffer drop-traffic
+    dtmf-delay dtmf-log-dest dtmf-security dtmf-security-trigger
     dtmf-security-trigger-end duration endpoint-learning extmap file frequencies frequency from-tags
     generate-rtcp ice-advice ice-feedback ice-policy media-echo moh network network-legs osrtp pause ptime
     ptime-reverse record-call recording-dir recording-file recording-pattern repacketize repeat-duration
-    repeat-times sdes sdp-attr sdp-media-remove set-label start-pos t.38 template to-label trigger trigger-end
+    repeat-times sdp-attr sdp-media-remove set-label start-pos t.38 template to-label trigger trigger-end
     trigger-end-digits trigger-end-time user-agent volume xmlrpc-callback
     """
 )
@@ -80,7 +80,7 @@ FLAGS_NOT_YET = _set(
     """
 )
 
-FAMILIES = ("replace", "rtcp-mux")
+FAMILIES = ("replace", "rtcp-mux", "sdes")
 """Keys whose words may stand in ``flags`` behind the key: ``replace-origin``."""
 
 FAMILIES_NOT_YET = (
@@ -89,7 +89,6 @@ FAMILIES_NOT_YET = (
     "endpoint-learning",
     "from-tags",
     "osrtp",
-    "sdes",
     "sdp-attr",
     "t.38",
     "t38",
@@ -116,6 +115,19 @@ ICE_LITE = {
     "both": "both",
     **dict.fromkeys(("off", "no", "none"), "off"),
 }
+
+DTLS = {
+    **dict.fromkeys(("off", "no", "disable", "disabled"), "off"),
+    "passive": "passive",
+    "active": "active",
+}
+
+DTLS_HASHES = {hash: hash for hash in ("sha-1", "sha-256", "sha-384", "sha-512")}
+
+SDES_OFF = _set("off no disable disabled")
+SDES_PREFIXES = ("no-", "only-")
+SDES_PLAIN = _set("nonew pad") | SDES_OFF
+"""Words of ``SDES`` that stand alone; ``no-SUITE`` and ``only-SUITE`` name suites with hyphens."""
 
 ADDRESS_FAMILY = {"ip4": "IP4", "ip6": "IP6"}
 

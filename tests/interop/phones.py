@@ -30,6 +30,7 @@ def connect(alice: Phone, bob: Phone, *words: str) -> tuple[Call, Call]:
     outgoing = alice.call(bob.user, *words)
     incoming = bob.incoming()
     incoming.ring()
+    outgoing.wait_for_status(180)  # a proxy with several workers may send on a 200 before it
     incoming.answer()
     outgoing.wait_for_answer()
     return outgoing, incoming

@@ -50,7 +50,7 @@ def sdp_offer() -> str:
 
 
 def test_the_demo_shows_why_candidates_went_and_that_media_flowed(tmp_path: Path) -> None:
-    done = run(tmp_path, "--seconds=0.5", COLUMNS="180")
+    done = run(tmp_path, "--seconds=2", COLUMNS="180")
     shown = done.stdout
     assert (done.returncode, done.stderr) == (0, "")
     assert len(re.findall(r"(?m)^- a=candidate:\d+ .* \| <- removed: ", shown)) == 12
@@ -58,7 +58,7 @@ def test_the_demo_shows_why_candidates_went_and_that_media_flowed(tmp_path: Path
     assert "<- removed: an address of the phone's own network; the relay is reachable instead" in shown
     assert "12 candidates of the caller: 0 kept, 12 removed; 2 of the relay added." in shown
     for row in ("sent", "counted by the relay", "received"):
-        assert re.search(rf"(?m)^  {row} +2[45] +2[45]$", shown), row
+        assert re.search(rf"(?m)^  {row} +(9[5-9]|100) +(9[5-9]|100)$", shown), row
     assert re.search(rf"(?m)^  was told to send to +{RELAY}:\d+ +{RELAY}:\d+$", shown)
     assert shown.splitlines()[-1].startswith("OK: media flowed both ways: ")
     assert "\x1b" not in shown

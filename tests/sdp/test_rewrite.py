@@ -229,9 +229,11 @@ def test_a_direction_of_the_session_is_left_where_it_is() -> None:
     assert new.endswith("a=recvonly\r\n")
 
 
-def test_a_media_that_has_a_mid_keeps_it() -> None:
-    text = HEAD + "m=audio 5000 RTP/AVP 0\r\na=mid:theirs\r\n"
-    assert media_lines(text, replace(AUDIO, mid="ours"))[2:] == ["a=mid:theirs"]
+def test_a_mid_is_left_replaced_or_taken_away() -> None:
+    text = HEAD + "m=audio 5000 RTP/AVP 0\r\na=mid:theirs\r\na=x\r\n"
+    assert media_lines(text, AUDIO)[2:] == ["a=mid:theirs", "a=x"]
+    assert media_lines(text, replace(AUDIO, mid="ours"))[2:] == ["a=mid:ours", "a=x"]
+    assert media_lines(text, replace(AUDIO, mid=""))[2:] == ["a=x"]
 
 
 # The session level.

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdp import crypto, dtls
+from sdp.bundle import bundled, groups, mid
 from sdp.candidate import Candidate
+from sdp.crypto import Crypto
+from sdp.dtls import Fingerprint
+from sdp.extmap import mid_extension_id, payload_types, ssrcs
 from sdp.ice import read
 from sdp.media import Connection, connection, direction, origin, rtcp, rtcp_mux
-from sdp.rewrite import IceOut, Keep, MediaOut, SessionOut, rewrite
+from sdp.osrtp import opportunistic
+from sdp.protocol import Profile, carries_dtls
+from sdp.rewrite import IceOut, Keep, MediaOut, SecurityOut, SessionOut, rewrite
 from sdp.session import Media, SdpError, Session
 
 RELAY = Connection("IP4", "203.0.113.1")
 RELAY6 = Connection("IP6", "2001:db8::1")
 OURS = Candidate("OURS", 1, "udp", 2130706431, "203.0.113.1", 30000, "host")
+
+FINGERPRINT = Fingerprint("sha-1", ":".join(["CC"] * 20))
+CRYPTO = Crypto(1, "NULL_HMAC_SHA1_80", bytes(30))
 
 GOOD_LINES = [
     "o=- 1 1 IN IP4 192.0.2.7",
@@ -29,7 +41,18 @@ GOOD_LINES = [
     "a=rtcp-mux",
     "a=rtcp-mux-only",
     "a=mid:0",
+    "a=mid:1",
     "a=group:BUNDLE 0 1",
+    "a=group:LS 0 1",
+    "a=bundle-only",
+    "a=rtcp-fb:* nack",
+    "a=rtcp-rsize",
+    "a=fingerprint:sha-1 " + ":".join(["11"] * 20),
+    "a=setup:actpass",
+    "a=setup:passive",
+    "a=tls-id:theirs",
+    "a=identity:signed",
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:DZwgp04kJNQKVutxfntDiLbExxLGrJDPgaGXTeuj",
     "a=ice-lite",
     "a=ice-ufrag:x",
     "a=ice-pwd:y",
@@ -40,9 +63,14 @@ GOOD_LINES = [
     "a=rtpengine:here",
     "m=audio 5000 RTP/AVP 0",
     "m=video 0 RTP/AVP 96",
+    "m=video 5002 UDP/TLS/RTP/SAVPF 96",
     "m=message 2855 TCP/MSRP *",
 ]
-ODD_LINES = ["m=", "c=", "o=", "a=candidate", "a=candidate:x", "a=rtcp", "a=", "", "garbage", "a=group:"]
+ODD_LINES = [
+    *("m=", "c=", "o=", "a=candidate", "a=candidate:x", "a=rtcp", "a=", "", "garbage", "a=group:", "a=group"),
+    *("a=crypto", "a=crypto:1 A inline:b", "a=fingerprint:x", "a=setup", "a=setup:x", "a=tls-id", "a=mid"),
+    *("a=extmap", "a=ssrc", "a=direction:active", "a=feedback", "a=mid :x"),
+]
 ENDINGS = st.sampled_from(["\r\n", "\n"])
 CONNECTIONS = st.sampled_from([RELAY, RELAY6])
 
@@ -67,6 +95,13 @@ ICE = st.builds(
     keep=st.sampled_from(Keep),
     trickle=st.booleans(),
 )
+SECURITY = st.builds(
+    SecurityOut,
+    crypto=st.sampled_from([(), (CRYPTO,)]),
+    fingerprint=st.sampled_from([None, FINGERPRINT]),
+    setup=st.sampled_from([None, "active"]),
+    tls_id=st.sampled_from([None, "ours"]),
+)
 MEDIA_OUT = st.builds(
     MediaOut,
     port=st.integers(1, 65535),
@@ -75,9 +110,11 @@ MEDIA_OUT = st.builds(
     rtcp_connection=st.none() | CONNECTIONS,
     rtcp_mux=st.booleans(),
     direction=st.sampled_from([None, "sendrecv", "inactive"]),
-    protocol=st.sampled_from([None, "RTP/SAVPF"]),
+    protocol=st.sampled_from([None, "RTP/AVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP"]),
     mid=st.sampled_from([None, "m"]),
     ice=st.none() | ICE,
+    security=st.none() | SECURITY,
+    bundle_only=st.booleans(),
 )
 SESSION_OUT = st.builds(
     SessionOut,
@@ -88,19 +125,39 @@ SESSION_OUT = st.builds(
     loop=st.sampled_from([None, "here"]),
     ice_lite=st.booleans(),
     keep_bundle=st.booleans(),
+    bundle=st.sampled_from([None, (), (("0",),), (("1", "0"),), (("m",), ("0",))]),
 )
 
 
-def outs(data: st.DataObject, session: Session) -> list[MediaOut | None]:
-    size = len(session.medias)
-    return data.draw(st.lists(st.none() | MEDIA_OUT, min_size=size, max_size=size))
+Wanted = tuple[SessionOut, list[MediaOut | None]]
 
 
-@given(ANY, SESSION_OUT, st.data())
-def test_nothing_but_sdp_error_is_raised(text: str, out: SessionOut, data: st.DataObject) -> None:
+def wanted(data: st.DataObject, session: Session) -> Wanted:
+    """What a caller that makes no mistakes wants said."""
+    medias: list[MediaOut | None] = []
+    for media in session.medias:
+        each = data.draw(st.none() | MEDIA_OUT)
+        medias.append(each and without_sdes(each, media))
+    names = {(each and each.mid) or mid(media) for media, each in zip(session.medias, medias, strict=True)}
+    out = data.draw(SESSION_OUT)
+    if out.bundle and not all(names.issuperset(group) for group in out.bundle):
+        out = replace(out, bundle=())
+    return out, medias
+
+
+def without_sdes(out: MediaOut, media: Media) -> MediaOut:
+    """No SDES where the protocol, ours or theirs, says DTLS or cannot be read."""
+    words = media.lines[0].split()
+    if out.security is None or not carries_dtls(out.protocol or (words[2] if len(words) > 2 else "DTLS")):
+        return out
+    return replace(out, security=replace(out.security, crypto=()))
+
+
+@given(ANY, st.data())
+def test_nothing_but_sdp_error_is_raised(text: str, data: st.DataObject) -> None:
     session = Session.parse(text)
     try:
-        new = rewrite(session, out, outs(data, session))
+        new = rewrite(session, *wanted(data, session))
     except SdpError:
         return
     finally:
@@ -112,26 +169,47 @@ def test_nothing_but_sdp_error_is_raised(text: str, out: SessionOut, data: st.Da
 def test_reading_raises_nothing_but_sdp_error(text: str) -> None:
     session = Session.parse(text)
     for media in session.medias:
-        for view in (connection, direction, read):
+        for view in (connection, direction, read, dtls.read, opportunistic, mid_extension_id):
             try:
                 view(session, media)
                 rtcp(media)
                 rtcp_mux(media)
                 origin(session)
+                bundled(session, 0)
+                crypto.read(media)
+                payload_types(media)
+                ssrcs(media)
             except SdpError:
                 continue
 
 
-@given(GOOD, SESSION_OUT, st.data())
-def test_every_media_is_reached_where_it_shall_be(text: str, out: SessionOut, data: st.DataObject) -> None:
+@given(GOOD, st.data())
+def test_every_media_is_reached_where_it_shall_be(text: str, data: st.DataObject) -> None:
     old = Session.parse(text)
-    wanted = outs(data, old)
-    new = Session.parse(rewrite(old, out, wanted).text)
-    for was, media, ours in zip(old.medias, new.medias, wanted, strict=True):
+    out, medias = wanted(data, old)
+    new = Session.parse(rewrite(old, out, medias).text)
+    for was, media, ours in zip(old.medias, new.medias, medias, strict=True):
         if ours is None:
             check_foreign(old, was, new, media)
         else:
             check_ours(new, media, ours)
+            check_keys(old, was, new, media, ours.security)
+            check_profile(was, media)
+
+
+@given(GOOD, st.data())
+def test_bundles_are_as_wanted(text: str, data: st.DataObject) -> None:
+    old = Session.parse(text)
+    out, medias = wanted(data, old)
+    new = Session.parse(rewrite(old, out, medias).text)
+    if out.bundle is not None:
+        assert sorted(groups(new)) == sorted(out.bundle)
+    else:
+        assert groups(new) == (groups(old) if out.keep_bundle else ())
+    for was, media, ours in zip(old.medias, new.medias, medias, strict=True):
+        assert mid(media) == ((ours.mid if ours else None) or mid(was))
+        if ours is not None and not (out.keep_bundle and out.bundle is None):
+            assert media.attributes("bundle-only") == [""] * ours.bundle_only
 
 
 def check_foreign(old: Session, was: Media, new: Session, media: Media) -> None:
@@ -140,6 +218,7 @@ def check_foreign(old: Session, was: Media, new: Session, media: Media) -> None:
         if was.attribute("candidate") is not None:
             then, now = read(old, was), read(new, media)
             assert (now.ufrag, now.pwd, now.options) == (then.ufrag, then.pwd, then.options)
+        assert dtls.read(new, media) == dtls.read(old, was)
     kept = [line.rstrip("\r\n") for line in media.lines]
     assert all(line.rstrip("\r\n") in kept for line in was.lines)
 
@@ -160,10 +239,29 @@ def check_ours(new: Session, media: Media, ours: MediaOut) -> None:
         assert ice.end_of_candidates is ours.ice.trickle
 
 
-@given(GOOD, SESSION_OUT, st.data())
-def test_the_changes_tell_the_whole_difference(text: str, out: SessionOut, data: st.DataObject) -> None:
+def check_keys(old: Session, was: Media, new: Session, media: Media, ours: SecurityOut | None) -> None:
+    found = dtls.read(new, media)
+    if ours is None:
+        assert found == dtls.read(old, was)
+        assert media.attributes("crypto") == was.attributes("crypto")
+    else:
+        assert found.fingerprints == (() if ours.fingerprint is None else (ours.fingerprint,))
+        assert (found.setup, found.tls_id) == (ours.setup, ours.tls_id)
+        assert crypto.read(media) == ours.crypto
+        assert new.attribute("identity") is None
+
+
+def check_profile(was: Media, media: Media) -> None:
+    then, now = Profile.of(was.protocol), Profile.of(media.protocol)
+    lost = then is not None and now is not None and then.feedback and not now.feedback
+    for name in ("rtcp-fb", "rtcp-rsize"):
+        assert media.attributes(name) == ([] if lost else was.attributes(name))
+
+
+@given(GOOD, st.data())
+def test_the_changes_tell_the_whole_difference(text: str, data: st.DataObject) -> None:
     old = Session.parse(text)
-    new = rewrite(old, out, outs(data, old))
+    new = rewrite(old, *wanted(data, old))
     lines = [line.rstrip("\r\n") for line in text.split("\n") if line]
     for change in new.changes:
         if change.action in ("removed", "replaced"):

@@ -13,9 +13,11 @@ from relay.calls.registry import Registry, Times
 from relay.calls.report import Readings, Traffic
 from relay.calls.resources import LocalAddress, LocalPort, OutOfPorts
 from relay.calls.timers import Timers
+from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change, Drop, Rule
 from relay.ice.credentials import Credentials
 from relay.ng.request import parse
+from relay.srtp.profiles import MasterKey, Profile
 from sdp.media import connection
 from sdp.session import Session
 
@@ -25,6 +27,8 @@ ALICE = "198.51.100.1"
 BOB = "203.0.113.2"
 CAROL = "203.0.113.3"
 UNIX = 1_800_000_000.0
+
+IDENTITY = Identity.create(UNIX)
 
 PLAIN = (LocalAddress("default", RELAY, RELAY), LocalAddress("default", RELAY6, RELAY6))
 
@@ -39,6 +43,7 @@ class Box:
     allocated: set[int] = field(default_factory=set)
     tos: dict[int, int] = field(default_factory=dict)
     sent: list[tuple[int, Address, bytes]] = field(default_factory=list)
+    keys: dict[int, tuple[Profile, MasterKey, MasterKey]] = field(default_factory=dict)
     _handles: itertools.count[int] = field(default_factory=itertools.count)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(30000, 2))
 
@@ -81,6 +86,20 @@ class Box:
     def tie_breaker(self) -> int:
         return 1 << 63
 
+    def identity(self) -> Identity:
+        return IDENTITY
+
+    def random_key(self, length: int) -> bytes:
+        return next(self._handles).to_bytes(2, "big") * (length // 2)
+
+    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+        keys = next(self._handles)
+        self.keys[keys] = (profile, receive, send)
+        return keys
+
+    def close_keys(self, keys: int) -> None:
+        del self.keys[keys]
+
     def rule_at(self, number: int) -> Rule:
         """The only rule at a local port number."""
         (rule,) = self.rules_at(number)
@@ -104,7 +123,10 @@ class Desk:
         self.now = 1000.0
         self.last_packet: dict[int, float] = {}
         self.registry = Registry(
-            self.box, Interfaces(tuple(addresses)), timers or Timers(), instance="relay-one"
+            self.box,
+            Interfaces(tuple(addresses), range(30000, 40000)),
+            timers or Timers(),
+            instance="relay-one",
         )
 
     def command(self, name: str, **options: Any) -> Outcome:

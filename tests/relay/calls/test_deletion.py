@@ -119,6 +119,26 @@ def test_a_delayed_delete_of_a_branch_ends_that_branch() -> None:
     assert tags(desk) == {"A", "B2"}
 
 
+def test_both_parties_deleted_with_a_delay_end_the_call_once_and_leave_the_others_alone() -> None:
+    desk = forked()
+    desk.offer(sdp(), call_id="other")
+    for tag in ("A", "B1", "B2"):
+        delete(desk, from_tag=tag, delete_delay=1)
+    assert desk.tick(2) == [("call", "deleted")]
+    assert desk.registry.closed["deleted"] == 1
+    assert set(desk.registry.calls) == {"other"}
+
+
+def test_a_branch_that_two_phones_answered_goes_as_a_whole() -> None:
+    desk = Desk(timers=Timers(delete_delay=0))
+    for branch in ("b1", "b2"):
+        desk.offer(sdp(), via_branch=branch)
+    desk.answer(sdp(BOB), "T1", via_branch="b1")
+    desk.answer(sdp(CAROL), "T2", via_branch="b1")
+    delete(desk, from_tag="A", via_branch="b1")
+    assert tags(desk) == {"A", None}
+
+
 def test_a_delete_reports_what_was_there_and_a_fast_one_does_not() -> None:
     assert {"created", "tags", "totals", "result"} <= delete(forked()).keys()
     assert delete(forked(), flags=["fast"]) == {"result": "ok"}

@@ -113,6 +113,7 @@ def test_a_callee_that_refuses_ice_keeps_the_port_it_was_told_and_the_others_clo
     answer = desk.answer(sdp(BOB, 20000))
     assert desk.box.rule_at(told(offer)[1]).remote == (BOB, 20000)
     assert desk.box.number_of(desk.box.rule_at(told(answer)[1]).rtp[0]) == told(offer)[1]
+    desk.tick(30)
     assert len(desk.box.ports) == 4
 
 
@@ -235,6 +236,32 @@ def test_a_check_opens_the_path_to_where_it_came_from() -> None:
         rule = desk.box.rule_at(told(phone.relay)[1])
         assert rule.sources == (phone.at,)
         assert rule.remote == phone.at
+
+
+RESTARTED = WITH_ICE.replace("ufrag:abcd", "ufrag:efgh").replace("pwd:abcd", "pwd:efgh")
+NEW_KEYS = Credentials("efgh", ALICE_KEYS.pwd.replace("abcd", "efgh"))
+
+
+def test_media_flows_on_the_old_path_until_a_restart_has_a_new_one() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.check()
+    desk.offer(RESTARTED, to_tag="B", ICE="force")
+    assert desk.box.rule_at(told(alice.relay)[1]).remote == NAT
+    again = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    moved = Phone(desk, ("198.51.100.7", 7000), NEW_KEYS, True, again)
+    moved.check()
+    rule = desk.box.rule_at(told(alice.relay)[1])
+    assert (rule.remote, rule.sources) == (moved.at, (moved.at,))
+
+
+def test_a_restart_that_is_refused_leaves_the_old_credentials_in_force() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.check()
+    desk.offer(RESTARTED, to_tag="B", ICE="force")
+    alice.check()
+    assert desk.registry.refused_stun["integrity"] == 0
+    desk.offer(WITH_ICE, to_tag="B", ICE="force")
+    assert ice(desk.answer(sdp(BOB, 20000, *BOB_ICE))).ufrag == ice(alice.relay).ufrag
 
 
 def test_a_stranger_with_a_wrong_password_opens_nothing() -> None:

@@ -57,11 +57,12 @@ def test_required_mux_has_one_port() -> None:
     assert len(desk.box.ports) == 3
 
 
-def test_an_answer_with_mux_closes_the_rtcp_ports() -> None:
+def test_an_answer_with_mux_closes_the_rtcp_ports_once_no_other_answer_can_come() -> None:
     desk = Desk()
     desk.offer(sdp("198.51.100.1", 10000, "rtcp-mux"))
     media = desk.answer(sdp(BOB, 20000, "rtcp-mux")).medias[0]
     assert media.attribute("rtcp") == str(media.port)
+    desk.tick(30)
     assert len(desk.box.ports) == 2
 
 

@@ -105,6 +105,33 @@ def test_what_still_arrives_at_the_old_port_is_forwarded_until_the_answer() -> N
     assert len(desk.box.ports) == 4
 
 
+def test_moves_that_nobody_answers_hold_one_set_of_ports_more_and_not_many() -> None:
+    desk = Desk()
+    established(desk)
+    for port in range(22000, 22100, 2):
+        desk.offer(sdp(BOB, port), from_tag="B", to_tag="A")
+    assert len(desk.box.ports) == 6
+
+
+def test_a_media_port_of_ours_is_not_sent_to_whoever_names_it_as_his_own() -> None:
+    desk = Desk()
+    offer, answer = established(desk)
+    desk.offer(sdp(*told(offer)), to_tag="B")
+    desk.answer(sdp(*told(answer)))
+    assert {rule.remote for rule in desk.box.rules.values() if rule.rtp} & {
+        told(offer),
+        told(answer),
+    } == set()
+
+
+def test_a_refused_offer_does_not_change_the_mark_of_packets() -> None:
+    desk = Desk()
+    established(desk)
+    with pytest.raises(NgError):
+        desk.offer(sdp().replace(f"c=IN IP4 {ALICE}\r\n", ""), to_tag="B", TOS=184)
+    assert set(desk.box.tos.values()) == {0}
+
+
 def test_port_latching_keeps_the_ports_when_a_party_moves() -> None:
     desk = Desk()
     _, answer = established(desk)
@@ -262,6 +289,7 @@ def test_a_rejected_media_stays_rejected_and_gives_its_ports_back() -> None:
     desk.offer(sdp())
     answer = desk.answer(sdp(BOB, 0))
     assert answer.medias[0].port == 0
+    desk.tick(30)
     assert desk.box.ports == {}
 
 
@@ -302,6 +330,7 @@ def test_an_asymmetric_party_is_sent_to_where_it_says() -> None:
         ("v=0\r\ns=-\r\n", REWRITE_FAILED),
         (sdp().replace(f"c=IN IP4 {ALICE}\r\n", ""), INCOMPLETE_SDP),
         (sdp().replace("audio 10000", "audio 99999"), BAD_SDP),
+        (sdp() + "m=audio 9 RTP/AVP 0\r\n" * 64, BAD_SDP),
     ],
 )
 def test_an_unusable_offer_is_refused_and_leaves_nothing_behind(text: str, reason: str) -> None:

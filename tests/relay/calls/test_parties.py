@@ -4,7 +4,7 @@ import pytest
 
 from relay.calls.state import Leg
 from relay.ng.errors import BAD_ASSOCIATION, NgError
-from tests.relay.calls.desk import BOB, CAROL, RELAY, Desk, sdp, told
+from tests.relay.calls.desk import BOB, CAROL, ICE, RELAY, Desk, sdp, told
 
 
 def legs(desk: Desk) -> dict[str | None, Leg]:
@@ -84,6 +84,16 @@ def test_phones_that_were_told_the_same_port_share_it_with_a_rule_for_each() -> 
     assert desk.box.number_of(hears) == shared
 
 
+def test_any_number_of_phones_share_the_port_they_were_told() -> None:
+    desk = Desk()
+    shared = told(desk.offer(sdp()))[1]
+    for number in range(1, 6):
+        desk.answer(sdp(BOB, 20000 + 2 * number), f"B{number}")
+    assert {rule.remote for rule in desk.box.rules_at(shared)} == {
+        (BOB, 20000 + 2 * number) for number in range(1, 6)
+    }
+
+
 def test_phones_that_answer_by_an_offer_of_their_own_share_the_port_as_well() -> None:
     desk = Desk()
     shared = told(desk.offer(sdp()))[1]
@@ -92,6 +102,36 @@ def test_phones_that_answer_by_an_offer_of_their_own_share_the_port_as_well() ->
     rules = desk.box.rules_at(shared)
     assert {rule.remote for rule in rules} == {(BOB, 20000), (CAROL, 30000)}
     assert {desk.box.number_of(rule.rtp[0]) for rule in rules} == {caller}
+
+
+def test_a_phone_keeps_the_port_it_was_told_though_the_first_one_answered_with_mux() -> None:
+    desk = Desk()
+    shared = told(desk.offer(sdp("198.51.100.1", 10000, "rtcp-mux")))[1]
+    first = desk.answer(sdp(BOB, 20000, "rtcp-mux"), "B1")
+    second = desk.answer(sdp(CAROL, 30000), "B2")
+    assert told(first) == told(second)
+    assert {rule.remote for rule in desk.box.rules_at(shared)} == {(BOB, 20000), (CAROL, 30000)}
+    assert [rule.remote for rule in desk.box.rules_at(shared + 1)] == [(CAROL, 30001)]
+
+
+def test_a_phone_keeps_the_video_port_that_the_first_one_rejected() -> None:
+    desk = Desk()
+    video = "m=video 10002 RTP/AVP 31\r\n"
+    shared = desk.offer(sdp() + video).medias[1].port
+    desk.answer(sdp(BOB, 20000) + video.replace("10002", "0"), "B1")
+    desk.answer(sdp(CAROL, 30000) + video.replace("10002", "30002"), "B2")
+    assert desk.box.rule_at(shared).remote == (CAROL, 30002)
+
+
+def test_a_phone_with_ice_can_check_though_the_first_one_answered_without() -> None:
+    desk = Desk()
+    shared = told(desk.offer(sdp(), ICE="force"))[1]
+    desk.answer(sdp(BOB, 20000), "B1")
+    desk.answer(sdp(CAROL, 30000, *ICE), "B2")
+    assert {(rule.remote, rule.stun) for rule in desk.box.rules_at(shared)} == {
+        ((BOB, 20000), False),
+        (None, True),
+    }
 
 
 def test_a_shared_port_stays_open_until_the_last_of_its_phones_is_deleted() -> None:

@@ -37,6 +37,14 @@ def test_a_call_on_hold_may_be_silent_for_long() -> None:
     assert desk.tick(1) == [("call", "silent timeout")]
 
 
+def test_a_party_on_hold_without_music_keeps_the_call_though_nobody_sends() -> None:
+    desk = established()
+    desk.offer(sdp(ALICE, 10000, "sendonly"), to_tag="B")
+    desk.answer(sdp(BOB, 10000, "recvonly"))
+    assert desk.tick(599) == []
+    assert desk.tick(1) == [("call", "silent timeout")]
+
+
 def test_an_offer_that_nobody_answers_ends() -> None:
     desk = Desk(timers=TIMERS)
     desk.offer(sdp())

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from relay.ice import stun
 from relay.ice.agent import MAX_PATHS, Path, Refused
 from relay.ice.credentials import Credentials
-from relay.ice.passing import PARKED, PARKING_TIME, TRANSACTION_TIME, Forward, Passer, Side, Validated
+from relay.ice.passing import (
+    PARKED,
+    PARKING_TIME,
+    TRANSACTION_TIME,
+    Forward,
+    Nominated,
+    Passer,
+    Side,
+    Validated,
+)
 
 ALICE = Credentials("alic", "password-of-alice-22-chr")
 BOB = Credentials("bobb", "password-of-bob-22-chars")
@@ -144,3 +153,20 @@ def test_damaged_messages_never_raise_and_never_pass(data: st.DataObject) -> Non
     outputs = passer.received(side, ELSEWHERE, bytes(datagram), now=1.0)
     if datagram[:-8] != good[:-8]:
         assert not any(isinstance(output, (Forward, Validated)) for output in outputs)
+
+
+def test_a_path_is_nominated_when_a_check_that_says_so_was_answered_there() -> None:
+    passer = connected()
+    nominating = stun.request(
+        b"nominating-1", f"{BOB.ufrag}:{ALICE.ufrag}", BOB.key, 1, 1, controlling=True, nominate=True
+    )
+    assert passer.received(A, ELSEWHERE, nominating, now=1.0) == [
+        Validated(A, ELSEWHERE),
+        Forward(B, AT_BOB, nominating),
+    ]
+    response = answer(nominating, BOB.key)
+    assert passer.received(B, AT_BOB, response, now=1.1) == [
+        Forward(A, ELSEWHERE, response),
+        Nominated(B, AT_BOB),
+        Nominated(A, ELSEWHERE),
+    ]

@@ -193,13 +193,12 @@ def test_spellings_mean(field: str, meaning: object, message: dict[str, Value]) 
 @pytest.mark.parametrize(
     ("message", "ignored"),
     [
-        ({"SDES": ["off"]}, {"sdes"}),
-        ({"DTLS": "passive", "DTLS fingerprint": "sha-256"}, {"dtls", "dtls-fingerprint"}),
+        ({"OSRTP": ["offer"]}, {"osrtp"}),
         ({"codecs": {"strip": ["PCMA"]}}, {"codec"}),
         ({"record call": "on"}, {"record-call"}),
-        ({"flags": ["record-call", "SDES-off", "codec-strip-PCMA", "transcode-opus", "T38-decode"]},
-         {"record-call", "sdes", "codec", "transcode", "t.38"}),
-        ({"rtpp-flags": "codec=[strip=[PCMA PCMU] offer=all] DTLS=off"}, {"codec", "dtls"}),
+        ({"flags": ["record-call", "OSRTP-offer", "codec-strip-PCMA", "transcode-opus", "T38-decode"]},
+         {"record-call", "osrtp", "codec", "transcode", "t.38"}),
+        ({"rtpp-flags": "codec=[strip=[PCMA PCMU] offer=all] DTMF-delay=5"}, {"codec", "dtmf-delay"}),
     ],
 )  # fmt: skip
 def test_what_is_known_but_not_done_is_told_apart(message: dict[str, Value], ignored: set[str]) -> None:
@@ -273,3 +272,26 @@ def test_no_option_makes_a_command_fail(message: dict[str, Value]) -> None:
     assert request.flags <= words.FLAGS
     assert request.replace <= words.REPLACE
     assert hash(request) == hash(parse({**message, "command": "offer"}))
+
+
+@pytest.mark.parametrize(
+    ("message", "sdes"),
+    [
+        ({"SDES": "off"}, {"off"}),
+        ({"SDES": ["no"]}, {"off"}),
+        (
+            {"flags": ["SDES-only-AES_CM_128_HMAC_SHA1_80", "SDES-pad"]},
+            {"only-aes-cm-128-hmac-sha1-80", "pad"},
+        ),
+        ({"SDES": ["no-AEAD_AES_256_GCM", "nonew"]}, {"no-aead-aes-256-gcm", "nonew"}),
+    ],
+)
+def test_sdes_words_are_read_from_key_and_flags(message: dict[str, Value], sdes: set[str]) -> None:
+    assert set(parse({"command": "offer", **message}).sdes) == sdes
+
+
+def test_dtls_options_are_read() -> None:
+    request = parse(
+        {"command": "offer", "dtls": "disable", "DTLS-reverse": "passive", "DTLS fingerprint": "SHA-1"}
+    )
+    assert (request.dtls, request.dtls_reverse, request.dtls_fingerprint) == ("off", "passive", "sha-1")
