@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import leg_ice, leg_security, mux
+from relay.calls import bundles, leg_ice, leg_security, mux
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
@@ -321,6 +321,7 @@ class Exchange:
         if written is not None and told.username is None:
             told.username = written.username
         passed = any(_is_passed(media) for media in self.receiver.medias)
+        bundle = bundles.offer if self.request.command == "offer" else bundles.answer
         out = SessionOut(
             origin=self._origin(ours) if "origin" in words else None,
             username=told.username if "username" in words else None,
@@ -328,6 +329,7 @@ class Exchange:
             loop=self.instance if "loop-protect" in self.request.flags else None,
             ice_lite=self.session.attribute("ice-lite") is not None if passed else self.receiver.lite,
             keep_bundle=passed,
+            bundle=None if passed else bundle(self.sender, self.receiver, self.session, medias),
         )
         if "sdp-version" in words and written is not None:
             out = replace(out, version=self._version(out, medias, _number(written.version)))

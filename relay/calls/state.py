@@ -175,6 +175,10 @@ class Media:
     """We wrote ``a=rtcp-mux`` to this peer."""
     mid: str | None = None
     """What the peer calls this media (RFC 5888)."""
+    bundle_offered: bool = False
+    """The peer's latest offer had this media lead a bundle (RFC 9143)."""
+    bundled: bool = False
+    """It was agreed that this media is a bundle, of which it is the only media."""
     trickles: bool = False
     """The peer understands that candidates may come later (RFC 8840)."""
     asymmetric: bool = False

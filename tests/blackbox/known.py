@@ -96,6 +96,15 @@ KNOWN = (
         lambda ours, recorded: ours == [False] and recorded == [True],
     ),
     Known(
+        "bundle",
+        ("bundle",),
+        "rtpengine takes every bundle out, which browsers with bundlePolicy max-bundle refuse; we leave or "
+        "offer them the bundle of a media that is alone.",
+        (*WEBRTC, "ice_flags"),
+        (),
+        lambda ours, recorded: recorded == [] and str(ours).count("BUNDLE ") == 1,
+    ),
+    Known(
         "telephone-event",
         ("formats", "other attributes"),
         "Payload types pass unchanged; rtpengine drops telephone-event/8000 where the offer had it at "

@@ -2,9 +2,6 @@
 
 import asyncio
 import fractions
-import math
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,30 +12,23 @@ import pytest
 from aiortc.mediastreams import MediaStreamTrack
 
 from sdp.session import Session
-from tests.interop.ng import Address, Value
+from tests.interop.plain import (
+    FRAME,
+    PACKETS,
+    PLAIN_TONE,
+    RATE,
+    TO_PLAIN,
+    TO_WEBRTC,
+    WEBRTC_TONE,
+    PlainPhone,
+    destination,
+    loudest,
+    tone,
+)
 from tests.interop.relay import Relay
 
 LIMIT = 40.0
 HOST = "127.0.0.32"
-PLAIN_HOST = "127.0.0.33"
-RATE = 8000
-FRAME = 160
-"""Samples of 20 ms."""
-WEBRTC_TONE, PLAIN_TONE = 440.0, 1000.0
-PACKETS = 150
-
-TO_PLAIN: dict[str, Value] = {"ICE": "remove", "transport-protocol": "RTP/AVP", "rtcp-mux": ["demux"]}
-TO_WEBRTC: dict[str, Value] = {
-    "ICE": "force",
-    "transport-protocol": "UDP/TLS/RTP/SAVPF",
-    "rtcp-mux": ["offer", "require"],
-    "flags": ["generate mid"],
-}
-
-
-def tone(frequency: float, start: int, count: int = FRAME) -> np.ndarray[Any, np.dtype[np.int16]]:
-    times = np.arange(start, start + count) / RATE
-    return (8000 * np.sin(2 * math.pi * frequency * times)).astype(np.int16)
 
 
 class Tone(MediaStreamTrack):
@@ -56,69 +46,6 @@ class Tone(MediaStreamTrack):
         frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, fractions.Fraction(1, RATE)
         self._samples += FRAME
         return frame
-
-
-class PlainPhone:
-    """RTP/AVP with PCMU: says one tone, writes down what it hears."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((PLAIN_HOST, 0))
-        self._socket.setblocking(False)
-        self.heard = np.zeros(0, np.int16)
-        self.packets = 0
-        self.in_clear = True
-
-    def sdp(self) -> str:
-        port = self._socket.getsockname()[1]
-        return (
-            f"v=0\r\no=- 1 1 IN IP4 {PLAIN_HOST}\r\ns=-\r\nc=IN IP4 {PLAIN_HOST}\r\nt=0 0\r\n"
-            f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
-        )
-
-    async def talk(self, to: Address) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._socket, self._hear)
-        for number in range(PACKETS):
-            header = struct.pack("!BBHII", 0x80, 0, number, number * FRAME, 77)
-            self._socket.sendto(header + compress(tone(PLAIN_TONE, number * FRAME)), to)
-            await asyncio.sleep(FRAME / RATE)
-        loop.remove_reader(self._socket)
-
-    def _hear(self) -> None:
-        packet = self._socket.recv(4096)
-        if 192 <= packet[1] < 224:
-            return
-        self.packets += 1
-        self.in_clear = self.in_clear and packet[1] & 127 == 0 and len(packet) == 12 + FRAME
-        self.heard = np.concatenate([self.heard, expand(packet[12:])])
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def compress(samples: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:
-    """PCMU (G.711): sign, exponent and mantissa of the biased value, all inverted."""
-    found = bytearray()
-    for sample in samples.tolist():
-        sign, size = (0x80, -sample) if sample < 0 else (0, sample)
-        size = min(size, 32635) + 132
-        exponent = size.bit_length() - 8
-        found.append(~(sign | exponent << 4 | size >> exponent + 3 & 15) & 0xFF)
-    return bytes(found)
-
-
-def expand(octets: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """The reverse."""
-    codes = ~np.frombuffer(octets, np.uint8)
-    size = (((codes & 15).astype(np.int32) << 3) + 132 << ((codes >> 4) & 7)) - 132
-    return np.where(codes & 128, -size, size).astype(np.int16)
-
-
-def loudest(samples: np.ndarray[Any, Any], rate: int) -> float:
-    """The frequency that carries most of the energy, Hz."""
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    return float(np.argmax(spectrum) * rate / len(samples))
 
 
 class WebPhone:
@@ -157,11 +84,6 @@ def only_pcmu(text: str) -> str:
     keep = ("a=rtpmap:", "a=fmtp:", "a=rtcp-fb:")
     media.lines = [line for line in media.lines if not line.startswith(keep) or ":0 " in line]
     return str(session)
-
-
-def destination(reply: dict[str, Value]) -> Address:
-    media = Session.parse(str(reply["sdp"])).medias[0]
-    return "127.0.0.10", media.port
 
 
 def run(scenario: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:

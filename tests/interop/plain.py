@@ -1,0 +1,103 @@
+"""A plain SIP phone's media: PCMU over RTP/AVP, a tone in each direction."""
+
+import asyncio
+import math
+import socket
+import struct
+from typing import Any
+
+import numpy as np
+
+from sdp.session import Session
+from tests.interop.ng import Address, Value
+
+PLAIN_HOST = "127.0.0.33"
+RATE = 8000
+FRAME = 160
+"""Samples of 20 ms."""
+WEBRTC_TONE, PLAIN_TONE = 440.0, 1000.0
+PACKETS = 150
+
+TO_PLAIN: dict[str, Value] = {"ICE": "remove", "transport-protocol": "RTP/AVP", "rtcp-mux": ["demux"]}
+TO_WEBRTC: dict[str, Value] = {
+    "ICE": "force",
+    "transport-protocol": "UDP/TLS/RTP/SAVPF",
+    "rtcp-mux": ["offer", "require"],
+    "flags": ["generate mid"],
+    "SDES": ["off"],
+}
+
+
+def tone(frequency: float, start: int, count: int = FRAME) -> np.ndarray[Any, np.dtype[np.int16]]:
+    times = np.arange(start, start + count) / RATE
+    return (8000 * np.sin(2 * math.pi * frequency * times)).astype(np.int16)
+
+
+class PlainPhone:
+    """RTP/AVP with PCMU: says one tone, writes down what it hears."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((PLAIN_HOST, 0))
+        self._socket.setblocking(False)
+        self.heard = np.zeros(0, np.int16)
+        self.packets = 0
+        self.in_clear = True
+
+    def sdp(self, *, rejects_video: bool = False) -> str:
+        """Its description; with a second media where it answers an offer of video."""
+        video = "m=video 0 RTP/AVP 96\r\n" * rejects_video
+        port = self._socket.getsockname()[1]
+        return (
+            f"v=0\r\no=- 1 1 IN IP4 {PLAIN_HOST}\r\ns=-\r\nc=IN IP4 {PLAIN_HOST}\r\nt=0 0\r\n"
+            f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n{video}"
+        )
+
+    async def talk(self, to: Address) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._socket, self._hear)
+        for number in range(PACKETS):
+            header = struct.pack("!BBHII", 0x80, 0, number, number * FRAME, 77)
+            self._socket.sendto(header + compress(tone(PLAIN_TONE, number * FRAME)), to)
+            await asyncio.sleep(FRAME / RATE)
+        loop.remove_reader(self._socket)
+
+    def _hear(self) -> None:
+        packet = self._socket.recv(4096)
+        if 192 <= packet[1] < 224:
+            return
+        self.packets += 1
+        self.in_clear = self.in_clear and packet[1] & 127 == 0 and len(packet) == 12 + FRAME
+        self.heard = np.concatenate([self.heard, expand(packet[12:])])
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def compress(samples: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:
+    """PCMU (G.711): sign, exponent and mantissa of the biased value, all inverted."""
+    found = bytearray()
+    for sample in samples.tolist():
+        sign, size = (0x80, -sample) if sample < 0 else (0, sample)
+        size = min(size, 32635) + 132
+        exponent = size.bit_length() - 8
+        found.append(~(sign | exponent << 4 | size >> exponent + 3 & 15) & 0xFF)
+    return bytes(found)
+
+
+def expand(octets: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """The reverse."""
+    codes = ~np.frombuffer(octets, np.uint8)
+    size = (((codes & 15).astype(np.int32) << 3) + 132 << ((codes >> 4) & 7)) - 132
+    return np.where(codes & 128, -size, size).astype(np.int16)
+
+
+def loudest(samples: np.ndarray[Any, Any], rate: int) -> float:
+    """The frequency that carries most of the energy, Hz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum) * rate / len(samples))
+
+
+def destination(reply: dict[str, Value]) -> Address:
+    media = Session.parse(str(reply["sdp"])).medias[0]
+    return "127.0.0.10", media.port

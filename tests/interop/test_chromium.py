@@ -1,0 +1,200 @@
+"""A browser calls plain phones and other browsers: tones over ICE, DTLS and SRTP, SDP carried over ng."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from tests.interop.chromium import Chromium, WebPhone
+from tests.interop.ng import Value
+from tests.interop.plain import (
+    PACKETS,
+    PLAIN_TONE,
+    RATE,
+    TO_PLAIN,
+    TO_WEBRTC,
+    WEBRTC_TONE,
+    PlainPhone,
+    destination,
+    loudest,
+)
+from tests.interop.relay import Relay
+
+LIMIT = 30.0
+OTHER_TONE = 700.0
+ENOUGH = 0.95
+"""Of the packets sent, those that arrive."""
+
+TO_BROWSER: dict[str, Value] = {"ICE": "force"}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    browser = Chromium(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.stop()
+
+
+@pytest.fixture(autouse=True)
+def hang_up(relay: Relay) -> Iterator[None]:
+    yield
+    relay.forget_calls()
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(LIMIT):
+            await scenario()
+
+    asyncio.run(limited())
+
+
+async def assert_both_heard(web: WebPhone, plain: PlainPhone) -> None:
+    """While or just after the plain phone has talked."""
+    counted = await web.counted()
+    assert await web.loudest() == pytest.approx(PLAIN_TONE, abs=10)
+    assert counted.received >= ENOUGH * PACKETS
+    assert plain.in_clear
+    assert plain.packets >= ENOUGH * PACKETS
+    assert loudest(plain.heard[RATE : 2 * RATE], RATE) == pytest.approx(WEBRTC_TONE, abs=10)
+
+
+async def call_plain(
+    relay: Relay, web: WebPhone, *, gathered: bool = True, rejects_video: bool = False
+) -> None:
+    """The browser calls, the plain phone answers, both talk."""
+    plain = PlainPhone()
+    sdp = await web.offer(gathered=gathered)
+    told = relay.client.ask("offer", call_id="browser", from_tag="A", sdp=sdp, **TO_PLAIN)
+    accepted = plain.sdp(rejects_video=rejects_video)
+    answer = relay.client.ask("answer", call_id="browser", from_tag="A", to_tag="B", sdp=accepted)
+    await web.accept(str(answer["sdp"]))
+    await web.connected()
+    await plain.talk(destination(told))
+    await assert_both_heard(web, plain)
+    plain.close()
+
+
+def test_a_browser_calls_a_plain_phone(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with WebPhone(browser, codec="PCMU") as web:
+            await call_plain(relay, web)
+
+    run(scenario)
+
+
+def test_a_browser_that_bundles_all_it_has_calls_a_plain_phone(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with WebPhone(browser, codec="PCMU", bundlePolicy="max-bundle") as web:
+            await call_plain(relay, web)
+
+    run(scenario)
+
+
+def test_a_browser_with_a_camera_calls_a_plain_phone(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with WebPhone(browser, codec="PCMU", video=True, bundlePolicy="max-bundle") as web:
+            await call_plain(relay, web, rejects_video=True)
+
+    run(scenario)
+
+
+def test_a_browser_that_tells_no_candidate_calls_a_plain_phone(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with WebPhone(browser, codec="PCMU") as web:
+            await call_plain(relay, web, gathered=False)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("policy", ["balanced", "max-bundle"])
+def test_a_plain_phone_calls_a_browser(relay: Relay, browser: Chromium, policy: str) -> None:
+    async def scenario() -> None:
+        plain = PlainPhone()
+        async with WebPhone(browser, bundlePolicy=policy) as web:
+            told = relay.client.ask("offer", call_id="plain", from_tag="A", sdp=plain.sdp(), **TO_WEBRTC)
+            accepted = await web.answer(str(told["sdp"]))
+            answer = relay.client.ask("answer", call_id="plain", from_tag="A", to_tag="B", sdp=accepted)
+            await web.connected()
+            await plain.talk(destination(answer))
+            await assert_both_heard(web, plain)
+        plain.close()
+
+    run(scenario)
+
+
+async def call_browser(
+    relay: Relay, caller: WebPhone, callee: WebPhone, *, gathered: bool = True, **restart: bool
+) -> None:
+    """An offer and its answer, both browsers connected."""
+    sdp = await caller.offer(gathered=gathered, **restart)
+    offer = relay.client.ask("offer", call_id="browsers", from_tag="A", sdp=sdp, **TO_BROWSER)
+    accepted = await callee.answer(str(offer["sdp"]), gathered=gathered)
+    answer = relay.client.ask("answer", call_id="browsers", from_tag="A", to_tag="B", sdp=accepted)
+    await caller.accept(str(answer["sdp"]))
+    await asyncio.gather(caller.connected(), callee.connected())
+
+
+async def passed(sender: WebPhone, receiver: WebPhone, kind: str = "audio", packets: int = 60) -> None:
+    """So many more packets go from one browser to the other, and all but a few arrive."""
+    before, there = await sender.counted(kind), await receiver.counted(kind)
+    while (now := await sender.counted(kind)).sent < before.sent + packets:
+        await asyncio.sleep(0.02)
+    arrived = (await receiver.counted(kind)).received - there.received
+    assert arrived >= ENOUGH * (now.sent - before.sent) - 3
+
+
+async def assert_hear_each_other(caller: WebPhone, callee: WebPhone) -> None:
+    await asyncio.gather(passed(caller, callee), passed(callee, caller))
+    assert await caller.loudest() == pytest.approx(OTHER_TONE, abs=10)
+    assert await callee.loudest() == pytest.approx(WEBRTC_TONE, abs=10)
+
+
+@pytest.mark.parametrize("policy", ["balanced", "max-bundle", "max-compat"])
+def test_browsers_call_each_other(relay: Relay, browser: Chromium, policy: str) -> None:
+    async def scenario() -> None:
+        async with (
+            WebPhone(browser, bundlePolicy=policy) as caller,
+            WebPhone(browser, frequency=OTHER_TONE, bundlePolicy=policy) as callee,
+        ):
+            await call_browser(relay, caller, callee)
+            await assert_hear_each_other(caller, callee)
+
+    run(scenario)
+
+
+def test_browsers_that_tell_no_candidates_call_each_other(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with WebPhone(browser) as caller, WebPhone(browser, frequency=OTHER_TONE) as callee:
+            await call_browser(relay, caller, callee, gathered=False)
+            await assert_hear_each_other(caller, callee)
+
+    run(scenario)
+
+
+def test_browsers_see_each_other(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with (
+            WebPhone(browser, video=True) as caller,
+            WebPhone(browser, video=True, frequency=OTHER_TONE) as callee,
+        ):
+            await call_browser(relay, caller, callee)
+            await asyncio.gather(
+                passed(caller, callee, "video"),
+                passed(callee, caller, "video"),
+                assert_hear_each_other(caller, callee),
+            )
+            assert min((await caller.counted("video")).frames, (await callee.counted("video")).frames) >= 20
+
+    run(scenario)
+
+
+def test_browsers_restart_ice_in_the_middle_of_a_call(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with WebPhone(browser) as caller, WebPhone(browser, frequency=OTHER_TONE) as callee:
+            await call_browser(relay, caller, callee)
+            await assert_hear_each_other(caller, callee)
+            await call_browser(relay, caller, callee, restart=True)
+            await assert_hear_each_other(caller, callee)
+
+    run(scenario)
