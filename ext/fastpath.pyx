@@ -4,7 +4,9 @@
     Python (one thread)                        worker thread, never takes the GIL
       apply, close --- command ring, eventfd ---> obey
                                                     |  epoll: ports that have something
-                                                    |  recvmmsg -> classify -> find -> unprotect
+                                                    |  recvmmsg -> classify
+                                                    |    STUN: answer what is no news
+                                                    |    else: find -> unprotect
                                                     |    -> latch -> count -> protect -> sendmmsg
       events <------- event ring, eventfd ------- tell
 
@@ -31,7 +33,7 @@ from relay.latching import PROOF, STEP, WINDOW as LEARN_WINDOW
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport read, usleep, write
 
 include "rules.pxi"
@@ -40,11 +42,18 @@ include "srtp.pxi"
 include "worker.pxi"
 include "addresses.pxi"
 include "latching.pxi"
+include "sha1.pxi"
+include "stun.pxi"
 include "packets.pxi"
+include "encoding.pxi"
+include "probes.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
+assert (specified.MAX_USERNAME, specified.CHECKS_PER_SECOND) == (MAX_USERNAME, CHECKS_PER_SECOND)
 assert COUNTERS.itemsize == sizeof(counters_t)
 assert srtp_library.TAIL <= TAIL
+
+fill_crc_table()
 
 
 cdef class _Table:
@@ -523,52 +532,3 @@ cdef class _Batch:
 
     def __dealloc__(self):
         free(self.changes)
-
-
-cdef encode(rule, dict life, rule_t *to):
-    """Raises ``ValueError`` for addresses that are not numeric, too many of anything, and SRTP that is none."""
-    if rule.opaque and (rule.keys is not None or rule.dtls):
-        raise ValueError(f"rule {rule.id}: SRTP for what is not RTP")
-    if len(rule.sources) > MAX_SOURCES:
-        raise ValueError(f"rule {rule.id}: more than {MAX_SOURCES} sources")
-    if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
-        raise ValueError(f"rule {rule.id}: more than {MAX_OUTPUTS} outputs")
-    to.id, to.life, to.port, to.generation = rule.id, life[rule.id], rule.port, rule.generation & 0xFFFFFFFF
-    if rule.remote is not None:
-        parse(rule.remote[0], rule.remote[1], &to.remote)
-    if rule.hint is not None:
-        parse(rule.hint, 1, &to.hint)
-    to.learn, to.asymmetric, to.stun = rule.learn, rule.asymmetric, rule.stun
-    to.opaque, to.dtls = rule.opaque, rule.dtls
-    to.source_count, to.rtp_count, to.rtcp_count = len(rule.sources), len(rule.rtp), len(rule.rtcp)
-    for index, source in enumerate(rule.sources):
-        parse(source[0], source[1], &to.sources[<int>index])
-    for index, id in enumerate(rule.rtp):
-        to.rtp[<int>index].rule, to.rtp[<int>index].life = id, life.get(id, 0)
-    for index, id in enumerate(rule.rtcp):
-        to.rtcp[<int>index].rule, to.rtcp[<int>index].life = id, life.get(id, 0)
-
-
-cdef int parse(str host, int port, address *to) except -1:
-    cdef uint8_t ip[16]
-    cdef bytes name = host.encode()
-    memset(to, 0, sizeof(address))
-    if not 0 < port < 65536:
-        raise ValueError(f"not a port: {port}")
-    to.port = htons(port)
-    if inet_pton(AF_INET, name, ip) == 1:
-        map_ipv4(ip, to)
-    elif inet_pton(AF_INET6, name, ip) == 1:
-        memcpy(to, ip, 16)
-    else:
-        raise ValueError(f"not a numeric address: {host!r}")
-    return 0
-
-
-cdef tuple text(const address *source):
-    cdef char name[64]
-    if is_ipv4(source):
-        inet_ntop(AF_INET, <const uint8_t *>source + 12, name, sizeof(name))
-    else:
-        inet_ntop(AF_INET6, source, name, sizeof(name))
-    return name.decode(), ntohs(<uint16_t>source.port)

@@ -98,7 +98,8 @@ cdef void arrive(worker *self, uint32_t index, unsigned int slot) noexcept nogil
     from_sockaddr(&self.in_names[slot], &source)
     classify(self.buffers[slot], message.msg_len, &what)
     if what.kind == STUN and wants_stun(self, port):
-        pass_up(self, STUN_ARRIVED, index, &source, slot, what.length)
+        if not answer_check(self, port, &source, slot, what.length):
+            pass_up(self, STUN_ARRIVED, index, &source, slot, what.length)
         return
     here = find(self, port, &source)
     if here == NULL:

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define MAX_SOURCES 32       /* relay.forward.rule.MAX_SOURCES */
+#define MAX_USERNAME 265     /* relay.forward.rule.MAX_USERNAME */
 #define MAX_OUTPUTS 64       /* per rule and kind; also rules per port */
 #define NO_PORT UINT32_MAX
 
@@ -70,6 +71,24 @@ struct keys_handle {
     uint32_t life;
 };
 
+/* What a worker has to know to answer a peer's checks (relay/forward/rule.py, StunKeys). */
+struct stun_keys {
+    uint32_t inner[5];  /* SHA-1 after the first block of HMAC (RFC 2104), inside and outside */
+    uint32_t outer[5];
+    uint32_t settled;   /* a bit for each of the rule's sources */
+    uint16_t length;    /* of the username; 0: no checks are answered */
+    uint8_t controlling;
+    uint8_t username[MAX_USERNAME];
+    struct address nominated;
+};
+_Static_assert(MAX_SOURCES <= 32, "every source has a bit");
+
+/* How many checks of one source were answered in the second from `since` on. */
+struct allowance {
+    int64_t since; /* CLOCK_MONOTONIC, ns */
+    uint32_t count;
+};
+
 enum learn { NOBODY, WINDOW }; /* relay.forward.rule.Learn */
 
 /* relay/forward/rule.py, Rule. */
@@ -92,6 +111,7 @@ struct rule {
     struct output rtp[MAX_OUTPUTS];
     struct output rtcp[MAX_OUTPUTS];
     struct address sources[MAX_SOURCES];
+    struct stun_keys stun_keys;
 };
 
 /* A rule in place. `owner` is the worker's number plus one, 0 for an empty
@@ -101,6 +121,7 @@ struct row {
     struct shared_address send_to;
     struct latch latch;
     struct rule rule;
+    struct allowance allowances[MAX_SOURCES]; /* of rule.sources */
 };
 
 /* A row of Plane.counters(): relay/forward/plane.py, COUNTERS. */
@@ -119,13 +140,17 @@ struct counters {
     uint64_t stun;
     uint64_t auth;
     uint64_t replay;
+    uint64_t stun_answered;
+    uint64_t stun_limited;
     int64_t last_packet; /* CLOCK_MONOTONIC, ns; 0: never */
+    int64_t last_check;
     uint32_t ssrc;
     uint16_t seq;
     uint8_t payload_type;
     uint8_t state;       /* enum latch_state */
+    uint64_t unused[5];
 };
-_Static_assert(sizeof(struct counters) == 128, "two cache lines, shared with no other row");
+_Static_assert(sizeof(struct counters) == 192, "three cache lines, shared with no other row");
 
 /* A local port and the rules that listen at it, oldest first. */
 struct port {

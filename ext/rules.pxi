@@ -1,7 +1,7 @@
 # Declarations of rules.h.
 
 cdef extern from "rules.h" nogil:
-    enum: MAX_SOURCES, MAX_OUTPUTS, NO_PORT
+    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, NO_PORT
     enum: WAITING, LATCHED, LOCKED
     enum: NOBODY
     enum: LEARN_IN_WINDOW "WINDOW"
@@ -21,6 +21,17 @@ cdef extern from "rules.h" nogil:
         uint32_t rule, life
     struct keys_handle:
         uint32_t slot, life
+    struct stun_keys_t "stun_keys":
+        uint32_t inner[5]
+        uint32_t outer[5]
+        uint32_t settled
+        uint16_t length
+        uint8_t controlling
+        uint8_t username[265]
+        address nominated
+    struct allowance_t "allowance":
+        int64_t since
+        uint32_t count
     struct rule_t "rule":
         uint32_t id, life, port, generation
         address remote, hint
@@ -29,15 +40,18 @@ cdef extern from "rules.h" nogil:
         output rtp[64]
         output rtcp[64]
         address sources[32]
+        stun_keys_t stun_keys
     struct row:
         uint32_t owner
         shared_address send_to
         latch_t latch
         rule_t rule
+        allowance_t allowances[32]
     struct counters_t "counters":
         uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
         uint64_t stranger, malformed, no_output, no_peer, send_error, stun, auth, replay
-        int64_t last_packet
+        uint64_t stun_answered, stun_limited
+        int64_t last_packet, last_check
         uint32_t ssrc
         uint16_t seq
         uint8_t payload_type, state

@@ -31,6 +31,7 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)
     uint32_t ntohl(uint32_t value)
+    uint32_t htonl(uint32_t value)
     int inet_pton(int family, const char *text, void *to)
     const char *inet_ntop(int family, const void *ip, char *to, unsigned int size)
 

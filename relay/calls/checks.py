@@ -12,7 +12,7 @@ from relay.calls.resources import Resources
 from relay.calls.state import Call, Media, MediaIce, Stream
 from relay.forward.rule import MAX_SOURCES, Address
 from relay.ice import passing
-from relay.ice.agent import Agent, Output, Refused, Selected, Send, Usable, Validated
+from relay.ice.agent import Agent, Output, Refused, Selected, Send, Usable
 from relay.ice.agent import Path as IcePath
 from relay.ice.passing import Passer
 
@@ -42,6 +42,8 @@ def _try(
         before = media.ice.previous.agent if media.ice.previous is not None else None
         if before is not None and any(isinstance(output, Refused) for output in outputs):
             outputs = before.received(at, datagram, now)
+        if outputs and not any(isinstance(output, Refused) for output in outputs):
+            media.ice.last_check = now
         return carry_out(media, outputs, now, resources)
     found = _find(media, at.port)
     if found is None or not media.ice.passers:
@@ -65,8 +67,6 @@ def carry_out(media: Media, outputs: list[Output], now: float, resources: Resour
         match output:
             case Send(path, datagram):
                 resources.send(path.port, path.remote, datagram)
-            case Validated(_) if media.ice is not None:
-                media.ice.last_check = now
             case Selected(path):
                 if media.ice is not None and media.ice.agent is not None:
                     _settle(media.ice, media.ice.agent, path)

@@ -10,8 +10,8 @@ last hears the caller.
 
 from __future__ import annotations
 
-from relay.calls.state import Call, Leg, Media, Mode, Path, Stream
-from relay.forward.rule import Learn, Rule
+from relay.calls.state import Call, Leg, Media, MediaIce, Mode, Path, Stream
+from relay.forward.rule import MAX_USERNAME, Learn, Rule, StunKeys
 
 
 def rules(call: Call) -> dict[int, Rule]:
@@ -74,6 +74,31 @@ def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) 
         generation=stream.generation,
         keys=media.security.keys.get(stream.component) if media.security is not None else None,
         dtls=media.security is not None and media.security.identity is not None,
+        stun_keys=_stun_keys(media.ice, path) if media.ice is not None else None,
+    )
+
+
+def _stun_keys(ice: MediaIce, path: Path) -> StunKeys | None:
+    """What the plane needs to answer checks; None while all of them are news, as in a restart.
+
+    So they are to a peer whose ufrag is none by RFC 8839.
+    """
+    agent = ice.agent
+    if agent is None or agent.remote is None or ice.previous is not None:
+        return None
+    port = path.port.handle
+    settled = tuple(source for source in agent.settled(port) if source in path.sources)
+    username = f"{agent.local.ufrag}:{agent.remote.ufrag}"
+    if not settled or not username.isascii() or len(username) > MAX_USERNAME:
+        return None
+    selected = agent.selected.get(port)
+    return StunKeys(
+        ufrag=agent.local.ufrag,
+        pwd=agent.local.pwd,
+        remote_ufrag=agent.remote.ufrag,
+        controlling=agent.controlling,
+        settled=settled,
+        nominated=selected.remote if selected is not None else None,
     )
 
 

@@ -27,7 +27,7 @@ class Timers:
 def expired(call: Call, timers: Timers, now: float, last_packet: Callable[[int], float]) -> str | None:
     """Why the call is over at ``now``, or None.
 
-    ``last_packet`` tells when a rule last received one, 0.0 for never.
+    ``last_packet`` tells when a rule last received one, or answered a check, 0.0 for never.
     """
     if call.delete_at is not None and now >= call.delete_at:
         return "deleted"

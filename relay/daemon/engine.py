@@ -11,6 +11,9 @@ import secrets
 import time
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from relay.calls.commands import Outcome, execute
 from relay.calls.interfaces import Interfaces
 from relay.calls.registry import Registry, Times
@@ -126,8 +129,7 @@ class Engine:
         self._timers = [self._loop.call_later(seconds, again)]
 
     def _tick(self) -> None:
-        last = self.plane.counters()["last_packet"]
-        ended = self.registry.tick(time.monotonic(), lambda rule: float(last[rule]) / NANOSECONDS)
+        ended = self.registry.tick(time.monotonic(), last_seen(self.plane.counters()))
         for call_id, reason in ended:
             log.info("call ended call-id=%s reason=%s", call_id, reason)
 
@@ -155,6 +157,12 @@ class Engine:
     def _checks_due(self) -> None:
         self.registry.check(time.monotonic())
         self._plan_checks()
+
+
+def last_seen(rows: NDArray[np.void]) -> Callable[[int], float]:
+    """When a rule last received media, or a check that the plane answered; monotonic seconds."""
+    packet, check = rows["last_packet"], rows["last_check"]
+    return lambda rule: float(max(packet[rule], check[rule])) / NANOSECONDS
 
 
 def _summary(reply: dict[str, object]) -> str:

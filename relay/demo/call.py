@@ -51,6 +51,9 @@ a=fmtp:111 minptime=10;useinbandfec=1
 STRAGGLERS = 0.2
 """Seconds to wait for the last packets; on loopback they need less than one millisecond."""
 
+SETTLE = 0.3
+"""Seconds between the end of the phones' handshakes and their first packets: plenty on a loaded machine."""
+
 CONSENT = 250
 """Packets between two checks of a phone that keeps its consent fresh: 5 s."""
 
@@ -110,7 +113,7 @@ class _Call:
     async def _talk(self, count: int) -> None:
         """Four sendings spread over a packet time, so that none waits for another.
 
-        The first waits for one packet time as well: it takes that long to record.
+        The first waits a little: our last flight has to reach the relay before it has the keys.
         """
         loop = asyncio.get_running_loop()
         turns = (
@@ -120,7 +123,7 @@ class _Call:
             lambda: self.callee.say_directly(self.caller),
         )
         step = media.PACKET_TIME / len(turns)
-        due = loop.time() + media.PACKET_TIME
+        due = loop.time() + SETTLE
         for number in range(count):
             if number % CONSENT == CONSENT - 1:
                 self.caller.renew_consent()

@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from relay.forward import fake_stun
 from relay.forward.fake_srtp import Failure, Keys
+from relay.forward.fake_stun import Allowance
 from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Stun
-from relay.forward.rule import MAX_SOURCES, Address, Change, Drop, Learn, Rule
+from relay.forward.rule import MAX_SOURCES, MAX_USERNAME, Address, Change, Drop, Learn, Rule
 from relay.latching import WINDOW, Latch, State, Verdict
 from relay.srtp.profiles import MasterKey, Profile
 
@@ -77,6 +79,8 @@ def check(rule: Rule) -> None:
         raise ValueError(f"rule {rule.id}: more than {MAX_SOURCES} sources")
     if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
         raise ValueError(f"rule {rule.id}: more than {MAX_OUTPUTS} outputs")
+    if rule.stun_keys is not None and len(rule.stun_keys.username) > MAX_USERNAME:
+        raise ValueError(f"rule {rule.id}: a username of more than {MAX_USERNAME} bytes")
     for host, port in (*rule.sources, *((rule.remote,) if rule.remote else ())):
         ipaddress.ip_address(host)
         if not 0 < port < 65536:
@@ -99,6 +103,7 @@ class _Row:
     latch: Latch
     rtp: list[tuple[int, int]]
     rtcp: list[tuple[int, int]]
+    allowances: dict[Address, Allowance]
 
     @property
     def secured(self) -> bool:
@@ -228,13 +233,27 @@ class FakePlane:
             return []
         kind = kind_of(datagram)
         if kind is Kind.STUN and any(self._rows[id].rule.stun for id in at.rules):
-            self._pass_up(at, Stun(port, source, datagram))
-            return []
+            return self._stun(at, Stun(port, source, datagram), now)
         chosen = self._choose(at.rules, source, now)
         if chosen is None:
             self._count(at.rules[0], "stranger")
             return []
         return self._receive(chosen, source, datagram, kind, now)
+
+    def _stun(self, at: _Port, event: Stun, now: float) -> list[Sent]:
+        """Answer a check that is no news, and let Python have all else."""
+        for id in at.rules:
+            rule, row = self._rows[id].rule, self._rows[id]
+            if not rule.stun or rule.stun_keys is None or event.source not in rule.sources:
+                continue
+            answer = fake_stun.answer(rule.stun_keys, event.source, event.datagram)
+            if answer is not None:
+                self._counters[id]["last_check"] = round(now * 1e9)
+                allowed = row.allowances[event.source].take(now)
+                self._count(id, "stun_answered" if allowed else "stun_limited")
+                return [(event.port, event.source, answer)] if allowed else []
+        self._pass_up(at, event)
+        return []
 
     def _put(self, rule: Rule) -> None:
         check(rule)
@@ -261,7 +280,9 @@ class FakePlane:
             shared.append(rule.id)
         rtp = [(id, self._life.get(id, 0)) for id in rule.rtp]
         rtcp = [(id, self._life.get(id, 0)) for id in rule.rtcp]
-        self._rows[rule.id] = _Row(rule, latch, rtp, rtcp)
+        allowances = before.allowances if before else {}
+        kept = {source: allowances.get(source, Allowance()) for source in rule.sources}
+        self._rows[rule.id] = _Row(rule, latch, rtp, rtcp, kept)
         self._counters[rule.id]["state"] = latch.state
 
     def _give_keys(self, rule: Rule) -> None:

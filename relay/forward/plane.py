@@ -31,6 +31,8 @@ SUMS = (
     "stun",
     "auth",
     "replay",
+    "stun_answered",
+    "stun_limited",
 )
 """Fields of a row that only grow, and that live on in ``totals``."""
 
@@ -39,10 +41,10 @@ PLANE_WIDE = ("no_rule", "events_lost", "own_sent", "own_send_error")
 
 COUNTERS = np.dtype(
     {
-        "names": [*SUMS, "last_packet", "ssrc", "seq", "payload_type", "state"],
-        "formats": [*("u8" for _ in SUMS), "i8", "u4", "u2", "u1", "u1"],
-        "offsets": [*range(0, 8 * len(SUMS), 8), 112, 120, 124, 126, 127],
-        "itemsize": 128,
+        "names": [*SUMS, "last_packet", "last_check", "ssrc", "seq", "payload_type", "state"],
+        "formats": [*("u8" for _ in SUMS), "i8", "i8", "u4", "u2", "u1", "u1"],
+        "offsets": [*range(0, 8 * len(SUMS), 8), 128, 136, 144, 148, 150, 151],
+        "itemsize": 192,
     }
 )
 """A row of ``Plane.counters``: ``struct counters`` in ext/rules.h."""
@@ -58,7 +60,7 @@ class SrtpUnavailable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Stun:
-    """A STUN datagram arrived at a local port that has a rule with ``stun``."""
+    """A STUN datagram arrived at a local port that has a rule with ``stun``, and none that answered it."""
 
     port: int
     source: Address

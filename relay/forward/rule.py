@@ -9,13 +9,19 @@ latched, else ``remote``. Rules know no calls, no SDP and no ICE roles.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Address = tuple[str, int]
 """Numeric IP address (no brackets, no scope) and port."""
 
 MAX_SOURCES = 32
 """Validated sources that one rule can hold: more would be an attack, not a phone."""
+
+MAX_USERNAME = 265
+"""Bytes of the USERNAME of a check: our ufrag, a colon, up to 256 of the peer's (RFC 8839, section 5.4)."""
+
+CHECKS_PER_SECOND = 50
+"""Answered for one source. Agents pace theirs, over all paths, 50 ms apart (RFC 8445, section 14.2)."""
 
 
 class Learn(enum.IntEnum):
@@ -25,6 +31,35 @@ class Learn(enum.IntEnum):
     """Only ``Rule.sources``: ICE says who the peer is."""
     WINDOW = 1
     """Whoever wins the learn window (``relay.latching``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StunKeys:
+    """What a plane has to know to answer the peer's checks as its ICE agent would (RFC 8445, section 7.3).
+
+    It answers those that change nothing. All others are the agent's.
+    """
+
+    ufrag: str
+    pwd: str = field(repr=False)
+    """Ours, as ``ufrag`` is; requests and answers are signed with it."""
+    remote_ufrag: str
+    controlling: bool
+    """Our role."""
+    settled: tuple[Address, ...] = ()
+    """The sources, among ``Rule.sources``, of which one more check is no news."""
+    nominated: Address | None = None
+    """The source that the peer nominated: from there, and only there, USE-CANDIDATE is no news either."""
+
+    @property
+    def username(self) -> bytes:
+        """USERNAME of the peer's checks; at most ``MAX_USERNAME`` long, and ASCII."""
+        return f"{self.ufrag}:{self.remote_ufrag}".encode("ascii")
+
+    @property
+    def key(self) -> bytes:
+        """Of MESSAGE-INTEGRITY, both ways."""
+        return self.pwd.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +97,8 @@ class Rule:
     dtls: bool = False
     """DTLS from a source that the rule accepts goes up as events. Until there are ``keys``, no media passes
     in either direction: it would be in the clear."""
+    stun_keys: StunKeys | None = None
+    """With ``stun``: checks that are no news are answered by the plane, and do not go up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,21 @@ class Agent:
             path for path, state in self._paths.items() if state.sender is not None or state.answered
         )
 
+    def settled(self, port: int) -> tuple[Address, ...]:
+        """Where a further request of this peer is only to be answered, unless it nominates another path.
+
+        Nothing else depends on it, so that somebody else may answer it.
+        """
+        if self.remote is None or (self.controlling and port not in self.selected):
+            return ()
+        return tuple(
+            path.remote
+            for path, state in self._paths.items()
+            if path.port == port
+            and not state.nominated
+            and (state.answered or (self.lite and state.sender is not None))
+        )
+
     @property
     def deadline(self) -> float | None:
         """When to call ``timeout``."""

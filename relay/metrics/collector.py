@@ -69,7 +69,18 @@ CLOSED = {
 }
 """Why calls end: our reason, rtpengine's label."""
 
-DROPS = ("stranger", "malformed", "no_output", "no_peer", "send_error", "stun", "auth", "replay", "no_rule")
+DROPS = (
+    "stranger",
+    "malformed",
+    "no_output",
+    "no_peer",
+    "send_error",
+    "stun",
+    "auth",
+    "replay",
+    "stun_limited",
+    "no_rule",
+)
 """The totals that count datagrams which were not forwarded."""
 
 RTPENGINE_ERRORS = ("malformed", "send_error")
@@ -135,6 +146,11 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
         "icerelay_events_lost_total",
         "STUN datagrams and latch reports for which the event ring had no room",
         totals["events_lost"],
+    )
+    yield CounterMetricFamily(
+        "icerelay_stun_answered_total",
+        "Connectivity checks answered by the forwarding threads",
+        totals["stun_answered"],
     )
     yield _counter(
         "icerelay_stun_refused_total", "STUN datagrams not acted upon, by reason", "reason", now.stun_refused

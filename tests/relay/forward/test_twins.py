@@ -13,8 +13,9 @@ from relay.forward._fastpath import NativePlane
 from relay.forward.fake import FakePlane
 from relay.forward.fake_srtp import Keys
 from relay.forward.plane import SUMS, Dtls, Event, Stun
-from relay.forward.rule import Address, Change, Drop, Learn, Rule
+from relay.forward.rule import Address, Change, Drop, Learn, Rule, StunKeys
 from relay.srtp.profiles import MasterKey, profile_named
+from tests.relay.forward import checks
 
 Phones = Callable[[str], socket.socket]
 
@@ -85,13 +86,14 @@ class Twins:
         rng, known = self.rng, [*self.rules, id]
         keys = rng.choice(list(self.keys)) if self.keys and rng.random() < 0.6 else None
         dtls = bool(self.keys) and rng.random() < 0.3
+        sources = tuple(self.address() for _ in range(rng.choice([0, 0, 2])))
         return Rule(
             id,
             port=rng.randrange(len(self.sides)),
             remote=rng.choice([None, self.address(), (rng.choice(HOSTS), 9)]),
             learn=rng.choice([Learn.WINDOW, Learn.WINDOW, Learn.NOBODY]),
             hint=rng.choice([None, *HOSTS]),
-            sources=tuple(self.address() for _ in range(rng.choice([0, 0, 2]))),
+            sources=sources,
             asymmetric=rng.random() < 0.2,
             rtp=tuple(rng.sample(known, rng.randint(0, min(3, len(known))))),
             rtcp=tuple(rng.sample(known, rng.randint(0, min(2, len(known))))),
@@ -100,10 +102,23 @@ class Twins:
             generation=rng.choice([0, 0, 1]),
             keys=keys,
             dtls=dtls,
+            stun_keys=self.random_stun_keys(sources) if rng.random() < 0.5 else None,
+        )
+
+    def random_stun_keys(self, sources: tuple[Address, ...]) -> StunKeys:
+        rng = self.rng
+        return replace(
+            checks.KEYS,
+            remote_ufrag=rng.choice(["peer", "other"]),
+            controlling=rng.random() < 0.5,
+            settled=tuple(source for source in sources if rng.random() < 0.8),
+            nominated=rng.choice([None, *sources]),
         )
 
     def random_datagram(self, port: int, source: Address) -> bytes:
         """Anything, or what a peer with keys might send: fresh, again, or damaged."""
+        if self.rng.random() < 0.15:
+            return self.random_check(port)
         expected = [rule.keys for rule in self.rules.values() if rule.port == port and rule.keys in self.keys]
         if not self.keys or self.rng.random() < 0.2:
             return self.random_plain(source)
@@ -122,6 +137,15 @@ class Twins:
             place = self.rng.randrange(len(protected))
             return protected[:place] + bytes([protected[place] ^ 4]) + protected[place + 1 :]
         return protected[: self.rng.randrange(len(protected))] if self.rng.random() < 0.05 else protected
+
+    def random_check(self, port: int) -> bytes:
+        """What a peer of a rule at this port might send, or not quite."""
+        at = [rule.stun_keys for rule in self.rules.values() if rule.port == port and rule.stun_keys]
+        keys = self.rng.choice(at) if at else checks.KEYS
+        draft = checks.honest(self.rng, keys, nominate=self.rng.random() < 0.2)
+        if self.rng.random() < 0.2:
+            draft = checks.altered(self.rng, draft)
+        return checks.damaged(self.rng, draft.write()) if self.rng.random() < 0.1 else draft.write()
 
     def random_plain(self, source: Address) -> bytes:
         rng = self.rng
@@ -161,9 +185,9 @@ class Twins:
         self.sent += count
         assert self.native_events() == self.fake.events()
         for phone in self.phones:
-            for wanted in expected.get(name(phone), []):
-                datagram, source = phone.recvfrom(10000)
-                assert (source[:2], datagram) == wanted
+            wanted = expected.get(name(phone), [])
+            found = [phone.recvfrom(10000) for _ in wanted]
+            assert in_order([(source[:2], datagram) for datagram, source in found]) == in_order(wanted)
         self.compare_state()
 
     def native_events(self) -> list[Event]:
@@ -179,7 +203,10 @@ class Twins:
 
     def seen(self) -> int:
         totals = self.native.totals()
-        ends = ("rtp_packets", "rtcp_packets", "stranger", "malformed", "stun", "auth", "replay", "no_rule")
+        ends = (
+            "rtp_packets", "rtcp_packets", "stranger", "malformed", "stun", "auth", "replay", "no_rule",
+            "stun_answered", "stun_limited",
+        )  # fmt: skip
         return self.raised + sum(totals[end] for end in ends)
 
     def compare_state(self) -> None:
@@ -191,6 +218,11 @@ class Twins:
             assert self.native.peer(id) == self.fake.peer(id)
             ours, theirs = self.native.counters()[id], self.fake.counters()[id]
             assert [int(ours[key]) for key in COMPARED] == [int(theirs[key]) for key in COMPARED]
+
+
+def in_order(arrived: list[tuple[Address, bytes]]) -> list[tuple[Address, bytes]]:
+    """Answers to checks first: they are sent at once, and overtake media."""
+    return sorted(arrived, key=lambda one: one[1][:2] != b"\x01\x01")
 
 
 def name(sock: socket.socket) -> Address:

@@ -1,0 +1,66 @@
+# Rules and addresses, from Python and back.
+
+cdef encode(rule, dict life, rule_t *to):
+    """Raises ``ValueError`` for addresses that are not numeric, too many of anything, and SRTP that is none."""
+    if rule.opaque and (rule.keys is not None or rule.dtls):
+        raise ValueError(f"rule {rule.id}: SRTP for what is not RTP")
+    if len(rule.sources) > MAX_SOURCES:
+        raise ValueError(f"rule {rule.id}: more than {MAX_SOURCES} sources")
+    if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
+        raise ValueError(f"rule {rule.id}: more than {MAX_OUTPUTS} outputs")
+    to.id, to.life, to.port, to.generation = rule.id, life[rule.id], rule.port, rule.generation & 0xFFFFFFFF
+    if rule.remote is not None:
+        parse(rule.remote[0], rule.remote[1], &to.remote)
+    if rule.hint is not None:
+        parse(rule.hint, 1, &to.hint)
+    to.learn, to.asymmetric, to.stun = rule.learn, rule.asymmetric, rule.stun
+    to.opaque, to.dtls = rule.opaque, rule.dtls
+    to.source_count, to.rtp_count, to.rtcp_count = len(rule.sources), len(rule.rtp), len(rule.rtcp)
+    for index, source in enumerate(rule.sources):
+        parse(source[0], source[1], &to.sources[<int>index])
+    for index, id in enumerate(rule.rtp):
+        to.rtp[<int>index].rule, to.rtp[<int>index].life = id, life.get(id, 0)
+    for index, id in enumerate(rule.rtcp):
+        to.rtcp[<int>index].rule, to.rtcp[<int>index].life = id, life.get(id, 0)
+    if rule.stun_keys is not None:
+        encode_stun_keys(rule, to)
+
+
+cdef encode_stun_keys(rule, rule_t *to):
+    cdef stun_keys_t *keys = &to.stun_keys
+    cdef bytes username = rule.stun_keys.username, key = rule.stun_keys.key
+    if len(username) > MAX_USERNAME:
+        raise ValueError(f"rule {rule.id}: a username of more than {MAX_USERNAME} bytes")
+    hmac_prepare(<const uint8_t *>key, len(key), keys.inner, keys.outer)
+    keys.length, keys.controlling = len(username), rule.stun_keys.controlling
+    memcpy(keys.username, <const uint8_t *>username, len(username))
+    for index, source in enumerate(rule.sources):
+        if source in rule.stun_keys.settled:
+            keys.settled |= <uint32_t>1 << <int>index
+    if rule.stun_keys.nominated is not None:
+        parse(rule.stun_keys.nominated[0], rule.stun_keys.nominated[1], &keys.nominated)
+
+
+cdef int parse(str host, int port, address *to) except -1:
+    cdef uint8_t ip[16]
+    cdef bytes name = host.encode()
+    memset(to, 0, sizeof(address))
+    if not 0 < port < 65536:
+        raise ValueError(f"not a port: {port}")
+    to.port = htons(port)
+    if inet_pton(AF_INET, name, ip) == 1:
+        map_ipv4(ip, to)
+    elif inet_pton(AF_INET6, name, ip) == 1:
+        memcpy(to, ip, 16)
+    else:
+        raise ValueError(f"not a numeric address: {host!r}")
+    return 0
+
+
+cdef tuple text(const address *source):
+    cdef char name[64]
+    if is_ipv4(source):
+        inet_ntop(AF_INET, <const uint8_t *>source + 12, name, sizeof(name))
+    else:
+        inet_ntop(AF_INET6, source, name, sizeof(name))
+    return name.decode(), ntohs(<uint16_t>source.port)

@@ -1,0 +1,46 @@
+# What the worker computes, without its thread: for tests and measurements.
+
+
+def hmac_sha1(bytes key, bytes data):
+    """Twenty bytes."""
+    cdef uint32_t inner[5]
+    cdef uint32_t outer[5]
+    cdef uint8_t digest[20]
+    hmac_prepare(<const uint8_t *>key, len(key), inner, outer)
+    hmac(inner, outer, <const uint8_t *>data, len(data), digest)
+    return (<char *>digest)[:20]
+
+
+def crc32(bytes data):
+    return crc32_of(<const uint8_t *>data, len(data))
+
+
+cdef class CheckAnswerer:
+    """Answers the checks that a worker would, for one rule and without a limit."""
+
+    cdef rule_t rule
+
+    def __cinit__(self, rule):
+        encode(rule, {rule.id: 1}, &self.rule)
+
+    def answer(self, source, bytes datagram):
+        """The answer; None for what goes up. Nothing is sent."""
+        cdef uint8_t data[BUFFER]
+        cdef uint8_t response[LARGEST_ANSWER]
+        cdef uint32_t length = len(datagram)
+        cdef address at
+        cdef check_t found
+        cdef media what
+        parse(source[0], source[1], &at)
+        if length > BUFFER:
+            return None
+        memcpy(data, <const uint8_t *>datagram, length)
+        classify(data, length, &what)
+        if what.kind != STUN or settled_place(&self.rule, &at) < 0 or not read_check(data, length, &found):
+            return None
+        if not is_no_news(&self.rule.stun_keys, &at, &found):
+            return None
+        if not is_genuine(&self.rule.stun_keys, data, &found):
+            return None
+        length = write_answer(&self.rule.stun_keys, data, &at, response)
+        return (<char *>response)[:length]
