@@ -6,15 +6,18 @@ state, and datagrams to send.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from relay.calls.resources import Resources
-from relay.calls.state import Call, Media, MediaIce, Stream
+from relay.calls.state import Call, Media, MediaIce, Path, Stream
 from relay.forward.rule import MAX_SOURCES, Address
 from relay.ice import passing
-from relay.ice.agent import Agent, Output, Refused, Selected, Send, Usable
+from relay.ice.agent import Agent, ConsentLost, Output, Refused, Selected, Send, Usable
 from relay.ice.agent import Path as IcePath
 from relay.ice.passing import Passer
+
+RECENT = 2.0
+"""Seconds since a packet that count as now: the counters are read once a second."""
 
 
 def received(
@@ -54,10 +57,52 @@ def _try(
 
 def deadlines(call: Call) -> Iterator[tuple[Media, float]]:
     """Agents that wait for a time."""
+    for media, agent in _agents(call):
+        if agent.deadline is not None:
+            yield media, agent.deadline
+
+
+def alive(call: Call, last_packet: Callable[[int], float], now: float, resources: Resources) -> bool:
+    """Media from validated sources is a sign of the peer: one that answers no checks is not cut off.
+
+    Which of them sent it, the counters do not tell. It is taken for the one that we send to.
+    Returns whether checks were begun.
+    """
+    outputs: list[Output] = []
+    for media, agent in _agents(call):
+        for path in [path for stream in media.streams for path in stream.paths]:
+            at = _source(agent, path)
+            if at is not None and now - last_packet(path.rule) < RECENT:
+                outputs += agent.alive(at, now)
+    _send_all(outputs, resources)
+    return bool(outputs)
+
+
+def _source(agent: Agent, path: Path) -> IcePath | None:
+    selected = agent.selected.get(path.port.handle)
+    if selected is None and path.sources:
+        return IcePath(path.port.handle, path.sources[-1])
+    return selected
+
+
+def resume(call: Call, now: float, resources: Resources) -> None:
+    """The answer is in: paths that nobody answered while the phone rang are checked again."""
+    for _, agent in _agents(call):
+        _send_all(agent.resume(now), resources)
+
+
+def _agents(call: Call) -> Iterator[tuple[Media, Agent]]:
     for leg in call.legs.values():
         for media in leg.medias:
-            if media.ice is not None and media.ice.agent is not None and media.ice.agent.deadline is not None:
-                yield media, media.ice.agent.deadline
+            if media.ice is not None and media.ice.agent is not None:
+                yield media, media.ice.agent
+
+
+def _send_all(outputs: list[Output], resources: Resources) -> None:
+    """What an agent says that has found out nothing."""
+    for output in outputs:
+        if isinstance(output, Send):
+            resources.send(output.path.port, output.path.remote, output.datagram)
 
 
 def carry_out(media: Media, outputs: list[Output], now: float, resources: Resources) -> list[str]:
@@ -73,6 +118,8 @@ def carry_out(media: Media, outputs: list[Output], now: float, resources: Resour
                 _select(media, path)
             case Usable(path):
                 _use_for_now(media, path)
+            case ConsentLost(path):
+                _lose(media, path)
             case Refused(reason):
                 refused.append(reason)
     if media.ice is not None and media.ice.agent is not None:
@@ -153,6 +200,21 @@ def _select(media: Media, at: IcePath) -> None:
     found = _find(media, at.port)
     if found is not None:
         found[0].selected, found[0].chosen = found[1], at.remote
+
+
+def _lose(media: Media, at: IcePath) -> None:
+    """Send no media there; another address of ours may still have a path."""
+    found = _find(media, at.port)
+    if found is None or media.ice is None or media.ice.agent is None:
+        return
+    stream, number = found
+    if (stream.selected, stream.chosen) != (number, at.remote):
+        return
+    stream.chosen = None
+    for path in stream.paths:
+        other = media.ice.agent.selected.get(path.port.handle)
+        if other is not None:
+            _select(media, other)
 
 
 def _use_for_now(media: Media, at: IcePath) -> None:

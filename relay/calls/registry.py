@@ -187,6 +187,8 @@ class Registry:
             if call.settled_at is not None and now >= call.settled_at:
                 call.settle()
                 self._sync(call)
+            if checks.alive(call, last_packet, now, self.resources):
+                self._plan(call)
             for leg in list(call.legs.values()):
                 if leg.id in call.legs and leg.delete_at is not None and now >= leg.delete_at:
                     self._remove_leg(call, leg)
@@ -257,6 +259,8 @@ class Registry:
                 raise NgError(REWRITE_FAILED)
             for media, outputs in exchange.checks:
                 checks.carry_out(media, outputs, times.now, self.resources)
+            if method is Exchange.answer:
+                checks.resume(call, times.now, self.resources)
             self._sync(call)
             holding = self._holdings[call.call_id]
             self.failed_dtls.update(keying.begin(call, holding, times.now, self.resources))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 RTO = 0.1
 """Seconds to the first repeat. The peer answers checks at once, and most paths are shorter."""
 SENDS = 6
 """At 0, 0.1, 0.3, 0.7, 1.5 and 3.1 s; given up at 6.3 s."""
+UNLIKELY = 4
+"""Sends after which no answer means that the path is dead rather than slow: at 0.7 s."""
 
 
 @dataclass(slots=True)
 class Check:
-    """A check on its way.
+    """A check on its way, first sent at ``since``.
 
     ``due`` is when ``repeat`` has to be called.
     """
@@ -22,8 +24,12 @@ class Check:
     nominate: bool
     controlling: bool
     """The role that was claimed in it."""
-    due: float
+    since: float
     sends: int = 1
+    due: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.due = self.since + RTO
 
     def repeat(self, now: float) -> bytes | None:
         """What to send once more, or None when it was sent often enough."""

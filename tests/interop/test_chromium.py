@@ -123,15 +123,27 @@ def test_a_plain_phone_calls_a_browser(relay: Relay, browser: Chromium, policy: 
     run(scenario)
 
 
-async def call_browser(
-    relay: Relay, caller: WebPhone, callee: WebPhone, *, gathered: bool = True, **restart: bool
+async def exchange(
+    relay: Relay, caller: WebPhone, callee: WebPhone, sdp: str, options: dict[str, Value] = TO_BROWSER
 ) -> None:
-    """An offer and its answer, both browsers connected."""
-    sdp = await caller.offer(gathered=gathered, **restart)
-    offer = relay.client.ask("offer", call_id="browsers", from_tag="A", sdp=sdp, **TO_BROWSER)
-    accepted = await callee.answer(str(offer["sdp"]), gathered=gathered)
+    """The caller's offer reaches the callee, and the answer the caller."""
+    offer = relay.client.ask("offer", call_id="browsers", from_tag="A", sdp=sdp, **options)
+    accepted = await callee.answer(str(offer["sdp"]))
     answer = relay.client.ask("answer", call_id="browsers", from_tag="A", to_tag="B", sdp=accepted)
     await caller.accept(str(answer["sdp"]))
+
+
+async def call_browser(
+    relay: Relay,
+    caller: WebPhone,
+    callee: WebPhone,
+    *,
+    gathered: bool = True,
+    restart: bool = False,
+    options: dict[str, Value] = TO_BROWSER,
+) -> None:
+    """An offer and its answer, both browsers connected."""
+    await exchange(relay, caller, callee, await caller.offer(gathered=gathered, restart=restart), options)
     await asyncio.gather(caller.connected(), callee.connected())
 
 
@@ -172,19 +184,57 @@ def test_browsers_that_tell_no_candidates_call_each_other(relay: Relay, browser:
     run(scenario)
 
 
-def test_browsers_see_each_other(relay: Relay, browser: Chromium) -> None:
+async def assert_see_each_other(caller: WebPhone, callee: WebPhone) -> None:
+    await asyncio.gather(
+        passed(caller, callee, "video", packets=40),
+        passed(callee, caller, "video", packets=40),
+        assert_hear_each_other(caller, callee),
+    )
+    assert min((await caller.counted("video")).frames, (await callee.counted("video")).frames) >= 20
+
+
+def test_browsers_see_each_other_also_after_another_offer(relay: Relay, browser: Chromium) -> None:
     async def scenario() -> None:
         async with (
             WebPhone(browser, video=True) as caller,
             WebPhone(browser, video=True, frequency=OTHER_TONE) as callee,
         ):
             await call_browser(relay, caller, callee)
-            await asyncio.gather(
-                passed(caller, callee, "video"),
-                passed(callee, caller, "video"),
-                assert_hear_each_other(caller, callee),
-            )
-            assert min((await caller.counted("video")).frames, (await callee.counted("video")).frames) >= 20
+            await assert_see_each_other(caller, callee)
+            await call_browser(relay, caller, callee)
+            await assert_see_each_other(caller, callee)
+
+    run(scenario)
+
+
+def test_browsers_that_bundle_all_see_each_other_end_to_end(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with (
+            WebPhone(browser, video=True, bundlePolicy="max-bundle") as caller,
+            WebPhone(browser, video=True, frequency=OTHER_TONE, bundlePolicy="max-bundle") as callee,
+        ):
+            await call_browser(relay, caller, callee, options={"ICE": "optional"})
+            await assert_see_each_other(caller, callee)
+
+    run(scenario)
+
+
+def with_another_fingerprint(sdp: str) -> str:
+    """One octet of the certificate's hash is another one."""
+    head, _, tail = sdp.partition("a=fingerprint:sha-256 ")
+    octet = f"{int(tail[:2], 16) ^ 1:02X}"
+    return f"{head}a=fingerprint:sha-256 {octet}{tail[2:]}"
+
+
+def test_a_browser_that_shows_another_certificate_is_not_heard(relay: Relay, browser: Chromium) -> None:
+    async def scenario() -> None:
+        async with WebPhone(browser) as caller, WebPhone(browser) as callee:
+            await exchange(relay, caller, callee, with_another_fingerprint(await caller.offer()))
+            with pytest.raises(AssertionError, match="failed, ICE is connected"):
+                await caller.connected()
+            await callee.connected()
+            assert (await callee.counted()).received == 0
+            assert (await caller.counted()).received == 0
 
     run(scenario)
 

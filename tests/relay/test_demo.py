@@ -58,7 +58,8 @@ def test_the_demo_shows_why_candidates_went_and_that_media_flowed(tmp_path: Path
     assert "<- removed: an address of the phone's own network; the relay is reachable instead" in shown
     assert "12 candidates of the caller: 0 kept, 12 removed; 2 of the relay added." in shown
     for row in ("sent", "counted by the relay", "received"):
-        assert re.search(rf"(?m)^  {row} +(9[5-9]|100) +(9[5-9]|100)$", shown), row
+        count = r"(9[5-9]|100)(, \d+ refused)?"  # a repeat of the handshake may have come late
+        assert re.search(rf"(?m)^  {row} +{count} +{count}$", shown), row
     assert re.search(rf"(?m)^  was told to send to +{RELAY}:\d+ +{RELAY}:\d+$", shown)
     assert shown.splitlines()[-1].startswith("OK: media flowed both ways: ")
     assert "\x1b" not in shown

@@ -277,6 +277,7 @@ def test_a_stranger_with_a_wrong_password_opens_nothing() -> None:
 def test_a_replayed_check_does_not_move_media() -> None:
     desk, alice, _ = call_with_ice()
     alice.check()
+    desk.now += 1.0
     replayed = alice.agent.check(Path(0, ("192.0.2.1", 9)), desk.now)
     assert isinstance(replayed[0], Send)
     desk.registry.stun(alice.port, ("192.0.2.66", 6666), replayed[0].datagram, desk.now)
@@ -331,3 +332,63 @@ def test_checks_pass_between_the_peers_end_to_end() -> None:
     assert (handles[told(answer)[1]], NAT, second[0].datagram) in desk.box.sent
     assert desk.box.rule_at(told(answer)[1]).sources == (NAT,)
     assert desk.box.rule_at(told(offer)[1]).remote == bob_at
+
+
+def until(desk: Desk, seconds: float, last_packet: bool = False) -> None:
+    """Let the relay check and tick for a while; with ``last_packet`` every rule gets packets all the time."""
+    end = desk.now + seconds
+    while desk.now < end:
+        if last_packet:
+            desk.last_packet = dict.fromkeys(desk.box.rules, desk.now)
+        desk.tick(1.0)
+        due = desk.registry.next_check()
+        while due is not None and due <= desk.now:
+            desk.registry.check(due)
+            due = desk.registry.next_check()
+
+
+def test_media_is_not_sent_without_consent_but_still_received() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.check()
+    until(desk, 40.0)
+    rule = desk.box.rule_at(told(alice.relay)[1])
+    assert (rule.remote, rule.sources) == (None, (NAT,))
+    alice.check()
+    assert desk.box.rule_at(told(alice.relay)[1]).remote == NAT
+
+
+def test_a_peer_that_sends_media_and_answers_no_checks_is_not_cut_off() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.check()
+    until(desk, 50.0, last_packet=True)
+    assert desk.box.rule_at(told(alice.relay)[1]).remote == NAT
+
+
+def test_media_on_a_path_without_consent_makes_us_check_it() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.check()
+    until(desk, 40.0)
+    sent = len(desk.box.sent)
+    until(desk, 5.0, last_packet=True)
+    assert {remote for _, remote, _ in desk.box.sent[sent:]} == {NAT}
+
+
+def test_a_peer_that_moved_is_no_longer_received_from_where_it_was() -> None:
+    desk, alice, _ = call_with_ice()
+    alice.check()
+    desk.now += 5.0
+    moved = Phone(desk, ("198.51.100.7", 7000), ALICE_KEYS, True, alice.relay)
+    moved.check()
+    rule = desk.box.rule_at(told(alice.relay)[1])
+    assert (rule.remote, set(rule.sources)) == (moved.at, {NAT, moved.at})
+    until(desk, 3.0)
+    assert desk.box.rule_at(told(alice.relay)[1]).sources == (moved.at,)
+
+
+def test_a_lite_caller_is_checked_again_when_it_has_the_answer() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE.replace("m=audio", "a=ice-lite\r\nm=audio"), ICE="force")
+    until(desk, 120.0)
+    desk.box.sent.clear()
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    assert [remote for _, remote, _ in desk.box.sent] == [("10.0.0.5", 40000)]

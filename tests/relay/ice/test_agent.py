@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import pytest
 from aioice import stun as aioice_stun
@@ -11,7 +12,12 @@ from relay.ice import stun
 from relay.ice.agent import (
     MAX_EARLY_PATHS,
     MAX_PATHS,
+    OVERLAP,
+    SILENT,
+    TOGETHER,
     Agent,
+    ConsentLost,
+    Forgotten,
     Output,
     Path,
     Refused,
@@ -49,10 +55,11 @@ def check(
     username: str = "ours:peer",
     key: bytes = OURS.key,
     tie_breaker: int = LOW,
+    priority: int = 1,
 ) -> bytes:
     """What the peer sends."""
     transaction = next(counter).to_bytes(12, "big")
-    return stun.request(transaction, username, key, 1, tie_breaker, controlling, nominate)
+    return stun.request(transaction, username, key, priority, tie_breaker, controlling, nominate)
 
 
 def sent(outputs: list[Output], type: Class) -> list[tuple[Path, Message]]:
@@ -131,7 +138,7 @@ def test_a_replay_from_another_source_selects_nothing() -> None:
     it.received(HOME, answer(it.received(HOME, request, now=0.0)), now=0.05)
     outputs = it.received(STRANGER, request, now=1.0)
     assert events(outputs) == [Validated(STRANGER)]
-    while it.deadline is not None:
+    while it.deadline is not None and it.deadline < 20.0:
         assert events(it.timeout(it.deadline)) == []
     assert it.selected == {RTP: HOME}
 
@@ -263,7 +270,7 @@ def test_as_controlling_agent_our_first_answered_check_selects() -> None:
 def test_as_controlling_agent_we_nominate_the_path_that_works() -> None:
     it = agent(controlling=True)
     it.received(STRANGER, check(controlling=False), now=0.0)
-    outputs = it.received(HOME, check(controlling=False), now=0.01)
+    outputs = it.received(HOME, check(controlling=False), now=0.02)
     [(_, request)] = sent(outputs, Class.REQUEST)
     assert "USE-CANDIDATE" not in request.attributes
     outputs = it.received(HOME, answer(outputs), now=0.05)
@@ -276,9 +283,9 @@ def test_as_controlling_agent_we_nominate_the_path_that_works() -> None:
 def test_each_port_is_selected_on_its_own() -> None:
     it = agent(controlling=True)
     rtcp = Path(2, ("192.0.2.1", 40001))
-    for path in (HOME, rtcp):
-        outputs = it.received(path, check(controlling=False), now=0.0)
-        assert Selected(path) in it.received(path, answer(outputs), now=0.05)
+    for path, now in ((HOME, 0.0), (rtcp, 0.1)):
+        outputs = it.received(path, check(controlling=False), now)
+        assert Selected(path) in it.received(path, answer(outputs), now + 0.05)
     assert it.selected == {1: HOME, 2: rtcp}
 
 
@@ -316,7 +323,7 @@ def test_learnt_sources_are_bounded_and_the_selected_one_stays() -> None:
         it.received(Path(RTP, ("203.0.113.1", 1000 + number)), check(), now=1.0)
     assert len(it.validated) == MAX_PATHS
     assert it.validated[0] == HOME
-    assert len(it.timeout(1.1)) == MAX_PATHS - 1
+    assert len(sent(it.timeout(1.02), Class.REQUEST)) == 1
 
 
 def test_a_check_is_repeated_with_doubled_pauses_and_given_up() -> None:
@@ -382,3 +389,255 @@ def test_a_damaged_check_never_raises_and_never_validates(data: st.DataObject) -
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused(datagram: bytes) -> None:
     assert all(isinstance(output, Refused) for output in agent().received(HOME, datagram, now=0.0))
+
+
+def selected(controlling: bool = False) -> Agent:
+    """An agent whose path to HOME was selected at 0.05 s."""
+    it = agent(controlling)
+    outputs = it.received(HOME, check(nominate=not controlling, controlling=not controlling), now=0.0)
+    assert Selected(HOME) in it.received(HOME, answer(outputs), now=0.05)
+    return it
+
+
+@pytest.mark.parametrize(("priority", "wins"), [(1, False), (2, True), (3, True)])
+def test_priority_decides_between_nominations_that_come_together(priority: int, wins: bool) -> None:
+    it = agent()
+    first = it.received(HOME, check(nominate=True, priority=2), now=0.0)
+    second = it.received(MOBILE, check(nominate=True, priority=priority), now=TOGETHER - 0.01)
+    assert Selected(HOME) in it.received(HOME, answer(first), now=0.1)
+    assert (Selected(MOBILE) in it.received(MOBILE, answer(second), now=0.2)) is wins
+
+
+def test_of_nominations_far_apart_the_later_wins_even_if_it_is_answered_first() -> None:
+    it = agent()
+    first = it.received(HOME, check(nominate=True, priority=9), now=0.0)
+    second = it.received(MOBILE, check(nominate=True, priority=1), now=TOGETHER)
+    assert Selected(MOBILE) in it.received(MOBILE, answer(second), now=0.2)
+    assert Selected(HOME) not in it.received(HOME, answer(first), now=0.3)
+
+
+def test_a_nomination_of_a_path_that_has_just_answered_needs_no_other_round_trip() -> None:
+    it = selected()
+    it.received(MOBILE, answer(it.received(MOBILE, check(), now=9.0)), now=9.05)
+    assert events(it.received(MOBILE, check(nominate=True), now=9.1)) == [Selected(MOBILE)]
+
+
+def test_after_a_move_the_old_path_is_received_from_for_a_while() -> None:
+    it = selected()
+    it.received(MOBILE, answer(it.received(MOBILE, check(nominate=True), now=9.0)), now=9.05)
+    assert it.timeout(9.05 + OVERLAP - 0.01) == []
+    assert list(it.validated) == [HOME, MOBILE]
+    assert it.timeout(9.05 + OVERLAP) == [Forgotten(HOME)]
+    assert list(it.validated) == [MOBILE]
+
+
+def test_a_path_on_which_the_peer_still_checks_after_a_move_stays() -> None:
+    it = selected()
+    it.received(MOBILE, answer(it.received(MOBILE, check(nominate=True), now=9.0)), now=9.05)
+    it.received(HOME, check(), now=10.0)
+    assert it.timeout(9.05 + OVERLAP) == []
+    assert it.validated == (HOME, MOBILE)
+
+
+def test_a_lite_agent_believes_a_request_only_once() -> None:
+    it = agent(lite=True)
+    request = check(nominate=True)
+    it.received(HOME, request, now=0.0)
+    assert events(it.received(STRANGER, request, now=9.0)) == [Validated(STRANGER)]
+    assert it.selected == {RTP: HOME}
+    assert Selected(MOBILE) in it.received(MOBILE, check(nominate=True), now=10.0)
+
+
+def test_a_controlled_peer_has_moved_if_the_old_path_is_silent_and_the_new_one_answers_first() -> None:
+    it = selected(controlling=True)
+    outputs = it.received(MOBILE, check(controlling=False), now=0.05 + SILENT)
+    assert [path for path, _ in sent(outputs, Class.REQUEST)] == [HOME, MOBILE]
+    [_, (_, request)] = sent(outputs, Class.REQUEST)
+    outputs = it.received(MOBILE, stun.success(request, ("192.0.2.99", 9), THEIRS.key), now=0.2)
+    assert events(outputs) == [Usable(MOBILE), Selected(MOBILE)]
+    [(path, request)] = sent(outputs, Class.REQUEST)
+    assert (path, "USE-CANDIDATE" in request.attributes) == (MOBILE, True)
+
+
+def test_a_controlled_peer_has_not_moved_if_the_old_path_answers_as_well() -> None:
+    it = selected(controlling=True)
+    outputs = it.received(MOBILE, check(controlling=False), now=1.0)
+    for path, request in sent(outputs, Class.REQUEST):
+        outputs = it.received(path, stun.success(request, ("192.0.2.99", 9), THEIRS.key), now=1.1)
+    assert events(outputs) == [Usable(MOBILE)]
+    assert it.selected == {RTP: HOME}
+
+
+def test_a_controlled_peer_has_not_moved_while_the_old_path_is_alive() -> None:
+    it = selected(controlling=True)
+    it.received(HOME, check(controlling=False), now=1.0)
+    outputs = it.received(MOBILE, check(controlling=False), now=1.0 + SILENT - 0.01)
+    assert [path for path, _ in sent(outputs, Class.REQUEST)] == [MOBILE]
+    assert events(it.received(MOBILE, answer(outputs), now=1.1)) == [Usable(MOBILE)]
+
+
+def test_a_silent_peer_is_asked_for_consent_and_then_not_sent_to() -> None:
+    it = selected()
+    asked, lost = [], []
+    while it.deadline is not None:
+        now = it.deadline
+        outputs = it.timeout(now)
+        asked += [now for _ in sent(outputs, Class.REQUEST)]
+        lost += [(now, output) for output in events(outputs)]
+    assert 4.0 <= asked[0] - 0.05 <= 6.0
+    assert lost == [(30.05, ConsentLost(HOME))]
+    assert (it.selected, it.validated) == ({}, (HOME,))
+
+
+def test_consent_that_was_lost_comes_back_with_an_answered_check() -> None:
+    it = selected()
+    while it.deadline is not None:
+        it.timeout(it.deadline)
+    outputs = it.received(HOME, check(), now=100.0)
+    assert it.received(HOME, answer(outputs), now=100.1) == [Selected(HOME)]
+
+
+def test_authenticated_media_is_as_good_as_a_check() -> None:
+    it = selected()
+    for now in range(1, 100):
+        assert it.alive(HOME, float(now)) == []
+        assert it.timeout(float(now)) == []
+    assert it.alive(STRANGER, 100.0) == []
+
+
+def test_authenticated_media_on_a_path_whose_consent_was_lost_starts_a_check() -> None:
+    it = selected()
+    while it.deadline is not None:
+        it.timeout(it.deadline)
+    assert it.received(HOME, answer(it.alive(HOME, 100.0)), now=100.1) == [Selected(HOME)]
+
+
+def test_a_source_gets_50_answers_in_a_second() -> None:
+    it = agent()
+    outputs = [output for _ in range(80) for output in it.received(HOME, check(), now=1.0)]
+    assert len(sent(outputs, Class.SUCCESS)) == 50
+    assert events(outputs).count(Refused("too many")) == 30
+    assert len(sent(it.received(HOME, check(), now=2.0), Class.SUCCESS)) == 1
+
+
+def test_strangers_get_50_answers_in_a_second_all_together() -> None:
+    it = agent()
+    paths = [Path(RTP, ("203.0.113.1", 1000 + number)) for number in range(500)]
+    outputs = [output for path in paths for output in it.received(path, check(key=b"wrong"), now=1.0)]
+    assert len(sent(outputs, Class.ERROR)) == 50
+    assert len(sent(it.received(HOME, check(), now=1.0), Class.SUCCESS)) == 1
+
+
+def test_what_nobody_answered_is_checked_again_when_the_peer_knows_us() -> None:
+    it = agent()
+    it.check(HOME, 0.0)
+    while it.deadline is not None:
+        it.timeout(it.deadline)
+    assert [path for path, _ in sent(it.resume(120.0), Class.REQUEST)] == [HOME]
+    assert it.resume(120.1) == []
+
+
+def test_nobody_is_checked_any_more_when_the_password_is_gone() -> None:
+    it = agent()
+    it.received(HOME, check(), now=0.0)
+    it.received(MOBILE, check(), now=0.0)
+    it.set_remote(None, 0.01)
+    assert sent(it.timeout(0.05), Class.REQUEST) == []
+
+
+@given(st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_whatever_comes_in_whatever_order_the_agent_stays_within_its_bounds(
+    seed: int, controlling: bool, lite: bool
+) -> None:
+    dice = Random(seed)
+    it = agent(controlling, lite, answered=dice.random() < 0.7)
+    paths = [Path(port, ("192.0.2.1", 40000 + number)) for port in (1, 2) for number in range(40)]
+    paths = dice.sample(paths, dice.choice([2, 4, 60]))
+    asked: list[tuple[Path, Message]] = []
+    now = 0.0
+    for _ in range(200):
+        now += dice.choice([0.0, 0.01, 0.1, 2.0, 9.0])
+        path = dice.choice(paths)
+        match dice.randrange(8):
+            case 0 | 1 | 2:
+                outputs = it.received(path, check(dice.random() < 0.5, dice.random() < 0.8), now)
+            case 3 | 4 if asked:
+                path, request = asked.pop()
+                code = dice.choice([0, 0, 0, 487, 400])
+                reply = stun.failure(request, code, THEIRS.key) if code else None
+                outputs = it.received(path, reply or stun.success(request, path.remote, THEIRS.key), now)
+            case 5:
+                outputs = it.alive(path, now)
+            case 6:
+                outputs = it.set_remote(dice.choice([THEIRS, THEIRS, None]), now)
+            case _:
+                outputs = it.timeout(now)
+        asked += sent(outputs, Class.REQUEST)
+        assert len(it.validated) <= MAX_PATHS
+        assert all(path.port == port for port, path in it.selected.items())
+        assert set(it.selected.values()) <= set(it.validated)
+        assert it.timeout(now) is not None
+        assert it.deadline is None or it.deadline > now
+
+
+def test_a_path_that_the_peer_may_have_moved_to_is_checked_before_all_others() -> None:
+    it = selected()
+    for number in range(10):
+        it.received(Path(RTP, ("203.0.113.1", 1000 + number)), check(), now=9.0)
+    it.received(MOBILE, check(nominate=True), now=9.01)
+    assert [path for path, _ in sent(it.timeout(9.02), Class.REQUEST)] == [HOME, MOBILE]
+
+
+def test_the_path_whose_consent_was_lost_is_forgotten_after_the_next_move() -> None:
+    it = selected()
+    while it.deadline is not None:
+        it.timeout(it.deadline)
+    outputs = it.received(MOBILE, check(nominate=True), now=100.0)
+    it.received(MOBILE, answer(outputs), now=100.1)
+    assert it.timeout(100.1 + OVERLAP) == [Forgotten(HOME)]
+
+
+def run_silently(it: Agent, until: float) -> list[tuple[float, Output]]:
+    """The peer says nothing up to a time: what the agent makes of it, and when."""
+    found: list[tuple[float, Output]] = []
+    while it.deadline is not None and it.deadline <= until:
+        now = it.deadline
+        found += [(round(now, 3), output) for output in events(it.timeout(now))]
+    return found
+
+
+def with_a_spare_path() -> tuple[Agent, bytes]:
+    """A controlling agent with HOME selected, and MOBILE that lost its race against it but was heard at 3 s.
+
+    And the answer to the check of MOBILE that comes of it.
+    """
+    it = selected(controlling=True)
+    for path, request in sent(it.received(MOBILE, check(controlling=False), now=1.0), Class.REQUEST):
+        it.received(path, stun.success(request, ("192.0.2.99", 9), THEIRS.key), now=1.1)
+    outputs = it.received(MOBILE, check(controlling=False), now=3.0)
+    [request] = [request for path, request in sent(outputs, Class.REQUEST) if path == MOBILE]
+    return it, stun.success(request, MOBILE.remote, THEIRS.key)
+
+
+def test_a_spare_path_takes_over_when_the_selected_one_does_not_answer_for_long() -> None:
+    it, reply = with_a_spare_path()
+    assert events(it.received(MOBILE, reply, now=3.1)) == []
+    assert run_silently(it, 3.69) == []
+    assert run_silently(it, 3.71) == [(3.7, Selected(MOBILE))]
+
+
+def test_a_spare_path_that_answers_late_takes_over_at_once() -> None:
+    it, reply = with_a_spare_path()
+    assert run_silently(it, 4.9) == []
+    assert events(it.received(MOBILE, reply, now=5.0)) == [Selected(MOBILE)]
+
+
+def test_a_check_that_was_lost_several_times_begins_anew_when_the_peer_is_heard() -> None:
+    it = agent()
+    it.received(HOME, check(), now=0.0)
+    for now in (0.11, 0.32):
+        it.timeout(now)
+    assert sent(it.received(HOME, check(), now=0.6), Class.REQUEST) == []
+    it.timeout(0.73)
+    assert len(sent(it.received(HOME, check(), now=0.8), Class.REQUEST)) == 1
+    assert it.deadline == pytest.approx(0.9)
