@@ -1,5 +1,6 @@
 """The transaction half of a scripted phone (RFC 3261, section 17): it repeats, and answers repeats."""
 
+import abc
 import socket
 import threading
 import time
@@ -28,7 +29,7 @@ class Repetition:
     due: float = field(default_factory=lambda: time.monotonic() + T1)
 
 
-class Endpoint:
+class Endpoint(abc.ABC):
     """A UDP socket for SIP. Subclasses get every request once and every response as it comes.
 
     `on_request` and `on_response` run in the receiving thread with `changed` held; whoever waits for
@@ -56,11 +57,13 @@ class Endpoint:
         self._thread.join()
         self._socket.close()
 
+    @abc.abstractmethod
     def on_request(self, request: Message) -> None:
-        raise NotImplementedError
+        """A request came for the first time."""
 
+    @abc.abstractmethod
     def on_response(self, response: Message) -> None:
-        raise NotImplementedError
+        """A response came."""
 
     def wait_for(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Block until `condition` holds; fails after `timeout` seconds with what was sent and received."""
