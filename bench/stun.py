@@ -33,8 +33,9 @@ from relay.forward.plane import Stun
 from relay.forward.rule import CHECKS_PER_SECOND, Address, Learn, Rule, StunKeys
 from relay.forward.sockets import PortPool
 from relay.ice import stun
-from relay.ice.agent import Agent, Path, Send
+from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Path, Send
 from relay.ports import Ports
 
 OURS = Credentials("relay678", "a-password-of-26-charactes")

@@ -12,8 +12,9 @@ from relay.calls.resources import Resources
 from relay.calls.state import Call, Media, MediaIce, Path, Stream
 from relay.forward.rule import MAX_SOURCES, Address
 from relay.ice import passing
-from relay.ice.agent import Agent, ConsentLost, Output, Refused, Selected, Send, Usable
-from relay.ice.agent import Path as IcePath
+from relay.ice.agent import Agent
+from relay.ice.outputs import ConsentLost, Output, Refused, Selected, Send, Usable
+from relay.ice.outputs import Path as IcePath
 from relay.ice.passing import Passer
 
 RECENT = 2.0

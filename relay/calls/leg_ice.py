@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from relay.calls.resources import LocalPort, Resources
 from relay.calls.state import Leg, Media, MediaIce, Mode
 from relay.forward.rule import Address
-from relay.ice.agent import Agent, Output
-from relay.ice.agent import Path as CheckPath
+from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Output
+from relay.ice.outputs import Path as CheckPath
 from relay.ice.passing import Passer, Side
 from sdp.candidate import Candidate, foundation
 from sdp.ice import IceDescription, own_priority

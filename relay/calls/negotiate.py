@@ -18,7 +18,7 @@ from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.resources import LocalAddress, LocalPort, Resources
 from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, Told, link
-from relay.ice.agent import Output
+from relay.ice.outputs import Output
 from relay.ng.request import Request
 from sdp.ice import IceDescription
 from sdp.ice import read as read_ice

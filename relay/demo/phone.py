@@ -24,8 +24,9 @@ from relay.dtls.identity import Identity
 from relay.forward.rule import Address
 from relay.forward.srtp_library import Context
 from relay.ice import stun
-from relay.ice.agent import Agent, Output, Path, Selected, Send
+from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Output, Path, Selected, Send
 from relay.srtp.profiles import MasterKey, profile_of_dtls
 
 CONNECT_TIMEOUT = 2.0

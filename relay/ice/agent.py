@@ -33,13 +33,23 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
 
 from relay.ice import stun
 from relay.ice.check import UNLIKELY, Check
 from relay.ice.consent import Consent
 from relay.ice.credentials import Credentials
 from relay.ice.limit import Limit
+from relay.ice.outputs import (
+    ConsentLost,
+    Forgotten,
+    Output,
+    Path,
+    Refused,
+    Selected,
+    Send,
+    Usable,
+    Validated,
+)
 from relay.ice.pace import Pace
 from relay.ice.stun import Address, Class, Message, StunError
 
@@ -62,67 +72,6 @@ PROVEN = 1.0
 MAX_TRANSACTIONS = 64
 """Requests remembered to know a replay: some minutes of checks. An older one has to be answered like any."""
 NEVER = float("-inf")
-
-
-class Path(NamedTuple):
-    """Between one of our ports and one address of the peer."""
-
-    port: int
-    """Handle of the local port."""
-    remote: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Output: send this now."""
-
-    path: Path
-    datagram: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Validated:
-    """Output, once per path: media may be received here. See ``Agent.validated`` for all of them."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Usable:
-    """Output, once per path: media may be sent here as long as nothing is selected for the port."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """Output: from now on, media of this port is sent here."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentLost:
-    """Output: nothing may be sent here until the path is selected again. Media is still received."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """Output: the peer moved away from here, and media is no longer received."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Output: nothing was believed. ``reason`` is one of a few words, to count by."""
-
-    reason: str
-
-
-Output: TypeAlias = Send | Validated | Usable | Selected | ConsentLost | Forgotten | Refused
 
 
 @dataclass(slots=True)

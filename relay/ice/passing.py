@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from relay.ice import stun
-from relay.ice.agent import MAX_PATHS, Path, Refused
+from relay.ice.agent import MAX_PATHS
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Path, Refused
 from relay.ice.stun import Class, Message, StunError
 
 PARKED = 3

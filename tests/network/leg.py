@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from relay.ice.agent import Agent, ConsentLost, Forgotten, Output, Path, Refused, Selected, Send, Usable
+from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import ConsentLost, Forgotten, Output, Path, Refused, Selected, Send, Usable
 from relay.ice.stun import Address, is_stun
 from tests.network.world import Network
 

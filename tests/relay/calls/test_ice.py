@@ -6,8 +6,8 @@ import pytest
 
 from relay.forward.rule import Learn
 from relay.ice.agent import Agent as Peer
-from relay.ice.agent import Path, Send
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Path, Send
 from sdp.ice import IceDescription, read
 from sdp.session import Session
 from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, Desk, sdp, told

@@ -5,8 +5,8 @@ from __future__ import annotations
 from relay.calls.timers import Timers
 from relay.forward._fastpath import CheckAnswerer
 from relay.forward.rule import Rule
-from relay.ice.agent import Path, Send
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Path, Send
 from tests.relay.calls.desk import BOB, PLAIN, RELAY, Desk, sdp, told
 from tests.relay.calls.test_ice import (
     ALICE_KEYS,

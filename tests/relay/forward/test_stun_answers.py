@@ -21,8 +21,9 @@ from relay.forward._fastpath import CheckAnswerer, NativePlane, crc32, hmac_sha1
 from relay.forward.plane import Stun
 from relay.forward.rule import CHECKS_PER_SECOND, MAX_SOURCES, Address, Learn, Rule, StunKeys
 from relay.ice import stun
-from relay.ice.agent import Agent, Path, Send
+from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Path, Send
 from relay.ice.stun import Class
 from tests.relay.forward.checks import KEYS, Draft, altered, damaged, honest
 from tests.relay.ice.test_stun import RFC5769_KEY, RFC5769_REQUEST

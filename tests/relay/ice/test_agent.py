@@ -9,25 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.ice import stun
-from relay.ice.agent import (
-    MAX_EARLY_PATHS,
-    MAX_PATHS,
-    OVERLAP,
-    SILENT,
-    TOGETHER,
-    Agent,
-    ConsentLost,
-    Forgotten,
-    Output,
-    Path,
-    Refused,
-    Selected,
-    Send,
-    Usable,
-    Validated,
-)
+from relay.ice.agent import MAX_EARLY_PATHS, MAX_PATHS, OVERLAP, SILENT, TOGETHER, Agent
 from relay.ice.check import SENDS
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import ConsentLost, Forgotten, Output, Path, Refused, Selected, Send, Usable, Validated
 from relay.ice.stun import Class, Message
 
 OURS = Credentials("ours", "our-password-of-22-chars")

@@ -10,6 +10,7 @@ import aioice
 import pytest
 
 from relay.ice import agent as ice
+from relay.ice import outputs
 from relay.ice.credentials import Credentials, new
 from relay.ice.stun import Address, is_stun
 
@@ -46,7 +47,7 @@ class Leg(asyncio.DatagramProtocol):
         return aioice.Candidate("1", 1, "udp", 2130706431, LOOPBACK, self.port, "host")
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        path = ice.Path(0, addr)
+        path = outputs.Path(0, addr)
         if is_stun(data):
             self.act(self.agent.received(path, data, asyncio.get_running_loop().time()))
         elif path in self.agent.validated:
@@ -61,18 +62,18 @@ class Leg(asyncio.DatagramProtocol):
     def answered(self, remote: Credentials) -> None:
         self.act(self.agent.set_remote(remote, asyncio.get_running_loop().time()))
 
-    def act(self, outputs: list[ice.Output]) -> None:
-        for output in outputs:
+    def act(self, wanted: list[outputs.Output]) -> None:
+        for output in wanted:
             match output:
-                case ice.Send(path, datagram):
+                case outputs.Send(path, datagram):
                     self.transport.sendto(datagram, path.remote)
-                case ice.Usable(path):
+                case outputs.Usable(path):
                     self.usable = path.remote
-                case ice.Selected():
+                case outputs.Selected():
                     self.selected.set()
-                case ice.Refused(reason):
+                case outputs.Refused(reason):
                     self.refused.append(reason)
-                case ice.Validated():
+                case outputs.Validated():
                     pass
         if self._timer is not None:
             self._timer.cancel()

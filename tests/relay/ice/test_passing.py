@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.ice import stun
-from relay.ice.agent import MAX_PATHS, Path, Refused
+from relay.ice.agent import MAX_PATHS
 from relay.ice.credentials import Credentials
+from relay.ice.outputs import Path, Refused
 from relay.ice.passing import (
     PARKED,
     PARKING_TIME,
