@@ -24,6 +24,23 @@ cdef encode(rule, dict life, rule_t *to):
         to.rtcp[<int>index].rule, to.rtcp[<int>index].life = id, life.get(id, 0)
     if rule.stun_keys is not None:
         encode_stun_keys(rule, to)
+    if rule.marks is not None:
+        encode_marks(rule, &to.marks)
+
+
+cdef encode_marks(rule, marks_t *to):
+    cdef bytes mid = rule.marks.mid
+    if len(mid) > MAX_MID or len(rule.marks.ssrcs) > MAX_ANNOUNCED:
+        raise ValueError(f"rule {rule.id}: a mid of more than {MAX_MID} bytes, or over {MAX_ANNOUNCED} SSRCs")
+    if rule.marks.leader != rule.id and (rule.learn != NOBODY or rule.sources or rule.stun):
+        raise ValueError(f"rule {rule.id}: a bundle is received by its leader")
+    to.leader, to.mid_id, to.mid_length = rule.marks.leader + 1, rule.marks.mid_id, len(mid)
+    memcpy(to.mid, <const uint8_t *>mid, len(mid))
+    for number in rule.marks.payload_types:
+        to.payload_types[<int>number >> 6] |= <uint64_t>1 << (<int>number & 63)
+    to.ssrc_count = len(rule.marks.ssrcs)
+    for index, ssrc in enumerate(rule.marks.ssrcs):
+        to.ssrcs[<int>index] = ssrc
 
 
 cdef encode_stun_keys(rule, rule_t *to):

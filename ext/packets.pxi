@@ -164,9 +164,16 @@ cdef inline bint accepts_dtls(worker *self, row *here, const address *source, co
 
 cdef void accept(worker *self, row *here, unsigned int slot, const media *what, uint32_t length) noexcept nogil:
     """Count and forward a packet of the peer, of which ``length`` octets are left after opening it."""
-    cdef counters_t *counters = &self.counters[here.rule.id]
-    cdef rule_t *rule = &here.rule
-    cdef int kind = UNKNOWN if rule.opaque else what.kind
+    cdef int kind = UNKNOWN if here.rule.opaque else what.kind
+    cdef row *leader = here
+    cdef counters_t *counters
+    cdef rule_t *rule
+    if leader.rule.marks.leader:
+        here = of_media(self, leader, self.buffers[slot], length, what)
+        if here == NULL:
+            BUMP(&self.counters[leader.rule.id].no_media, 1)
+            return
+    counters, rule = &self.counters[here.rule.id], &here.rule
     STORE64(&counters.last_packet, self.now)
     if kind == RTCP:
         BUMP(&counters.rtcp_packets, 1)

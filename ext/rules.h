@@ -14,6 +14,9 @@
 
 #define MAX_SOURCES 32       /* relay.forward.rule.MAX_SOURCES */
 #define MAX_USERNAME 265     /* relay.forward.rule.MAX_USERNAME */
+#define MAX_MID 32           /* relay.forward.rule.MAX_MID */
+#define MAX_ANNOUNCED 16     /* relay.forward.rule.MAX_ANNOUNCED */
+#define MAX_LEARNT 32        /* SSRCs of a bundle of which the media is known */
 #define MAX_OUTPUTS 64       /* per rule and kind; also rules per port */
 #define NO_PORT UINT32_MAX
 
@@ -89,6 +92,23 @@ struct allowance {
     uint32_t count;
 };
 
+/* What tells the medias of a bundle apart (relay/forward/rule.py, Marks). */
+struct marks {
+    uint32_t leader;           /* rule id plus one; 0: the rule is in no bundle */
+    uint8_t mid_id;
+    uint8_t mid_length;
+    uint8_t ssrc_count;
+    uint8_t mid[MAX_MID];
+    uint64_t payload_types[2]; /* a bit for each */
+    uint32_t ssrcs[MAX_ANNOUNCED];
+};
+
+/* Of which media an SSRC of a bundle is. */
+struct learnt {
+    uint32_t ssrc;
+    uint32_t rule;
+};
+
 enum learn { NOBODY, WINDOW }; /* relay.forward.rule.Learn */
 
 /* relay/forward/rule.py, Rule. */
@@ -112,6 +132,7 @@ struct rule {
     struct output rtcp[MAX_OUTPUTS];
     struct address sources[MAX_SOURCES];
     struct stun_keys stun_keys;
+    struct marks marks;
 };
 
 /* A rule in place. `owner` is the worker's number plus one, 0 for an empty
@@ -122,6 +143,8 @@ struct row {
     struct latch latch;
     struct rule rule;
     struct allowance allowances[MAX_SOURCES]; /* of rule.sources */
+    uint32_t learnt_count;                    /* a bundle's leader only; the oldest make room */
+    struct learnt learnt[MAX_LEARNT];
 };
 
 /* A row of Plane.counters(): relay/forward/plane.py, COUNTERS. */
@@ -142,13 +165,14 @@ struct counters {
     uint64_t replay;
     uint64_t stun_answered;
     uint64_t stun_limited;
+    uint64_t no_media;
     int64_t last_packet; /* CLOCK_MONOTONIC, ns; 0: never */
     int64_t last_check;
     uint32_t ssrc;
     uint16_t seq;
     uint8_t payload_type;
     uint8_t state;       /* enum latch_state */
-    uint64_t unused[5];
+    uint64_t unused[4];
 };
 _Static_assert(sizeof(struct counters) == 192, "three cache lines, shared with no other row");
 

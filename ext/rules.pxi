@@ -1,7 +1,7 @@
 # Declarations of rules.h.
 
 cdef extern from "rules.h" nogil:
-    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, NO_PORT
+    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, NO_PORT
     enum: WAITING, LATCHED, LOCKED
     enum: NOBODY
     enum: LEARN_IN_WINDOW "WINDOW"
@@ -32,6 +32,14 @@ cdef extern from "rules.h" nogil:
     struct allowance_t "allowance":
         int64_t since
         uint32_t count
+    struct marks_t "marks":
+        uint32_t leader
+        uint8_t mid_id, mid_length, ssrc_count
+        uint8_t mid[32]
+        uint64_t payload_types[2]
+        uint32_t ssrcs[16]
+    struct learnt_t "learnt":
+        uint32_t ssrc, rule
     struct rule_t "rule":
         uint32_t id, life, port, generation
         address remote, hint
@@ -41,16 +49,19 @@ cdef extern from "rules.h" nogil:
         output rtcp[64]
         address sources[32]
         stun_keys_t stun_keys
+        marks_t marks
     struct row:
         uint32_t owner
         shared_address send_to
         latch_t latch
         rule_t rule
         allowance_t allowances[32]
+        uint32_t learnt_count
+        learnt_t learnt[32]
     struct counters_t "counters":
         uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
         uint64_t stranger, malformed, no_output, no_peer, send_error, stun, auth, replay
-        uint64_t stun_answered, stun_limited
+        uint64_t stun_answered, stun_limited, no_media
         int64_t last_packet, last_check
         uint32_t ssrc
         uint16_t seq

@@ -111,6 +111,7 @@ cdef void put(worker *self, const rule_t *rule) noexcept nogil:
         unlink(self, here)
     if not present or here.rule.generation != rule.generation:
         memset(&here.latch, 0, sizeof(latch_t))
+        here.learnt_count = 0
     keep_allowances(here, rule)
     here.rule = rule[0]
     if not linked:

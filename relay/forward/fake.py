@@ -11,17 +11,18 @@ import ipaddress
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relay.forward import fake_stun
+from relay.forward.fake_bundle import Sorter
 from relay.forward.fake_srtp import Failure, Keys
 from relay.forward.fake_stun import Allowance
 from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Stun
-from relay.forward.rule import MAX_SOURCES, MAX_USERNAME, Address, Change, Drop, Learn, Rule
+from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_SOURCES, MAX_USERNAME, Address, Change, Drop, Learn, Rule
 from relay.latching import WINDOW, Latch, State, Verdict
 from relay.srtp.profiles import MasterKey, Profile
 
@@ -81,10 +82,21 @@ def check(rule: Rule) -> None:
         raise ValueError(f"rule {rule.id}: more than {MAX_OUTPUTS} outputs")
     if rule.stun_keys is not None and len(rule.stun_keys.username) > MAX_USERNAME:
         raise ValueError(f"rule {rule.id}: a username of more than {MAX_USERNAME} bytes")
+    _check_marks(rule)
     for host, port in (*rule.sources, *((rule.remote,) if rule.remote else ())):
         ipaddress.ip_address(host)
         if not 0 < port < 65536:
             raise ValueError(f"rule {rule.id}: not a port: {port}")
+
+
+def _check_marks(rule: Rule) -> None:
+    marks = rule.marks
+    if marks is None:
+        return
+    if len(marks.mid) > MAX_MID or len(marks.ssrcs) > MAX_ANNOUNCED:
+        raise ValueError(f"rule {rule.id}: a mid of more than {MAX_MID} bytes, or over {MAX_ANNOUNCED} SSRCs")
+    if marks.leader != rule.id and (rule.learn is not Learn.NOBODY or rule.sources or rule.stun):
+        raise ValueError(f"rule {rule.id}: a bundle is received by its leader")
 
 
 @dataclass(slots=True)
@@ -104,6 +116,7 @@ class _Row:
     rtp: list[tuple[int, int]]
     rtcp: list[tuple[int, int]]
     allowances: dict[Address, Allowance]
+    sorter: Sorter
 
     @property
     def secured(self) -> bool:
@@ -282,7 +295,8 @@ class FakePlane:
         rtcp = [(id, self._life.get(id, 0)) for id in rule.rtcp]
         allowances = before.allowances if before else {}
         kept = {source: allowances.get(source, Allowance()) for source in rule.sources}
-        self._rows[rule.id] = _Row(rule, latch, rtp, rtcp, kept)
+        sorter = before.sorter if before and before.rule.generation == rule.generation else Sorter()
+        self._rows[rule.id] = _Row(rule, latch, rtp, rtcp, kept, sorter)
         self._counters[rule.id]["state"] = latch.state
 
     def _give_keys(self, rule: Rule) -> None:
@@ -393,6 +407,11 @@ class FakePlane:
         return Failure.AUTH if keys is None else keys.arriving.unprotect(datagram, rtcp)
 
     def _accept(self, id: int, datagram: bytes, plain: bytes, kind: Kind, now: float) -> list[Sent]:
+        media = self._media_of(self._rows[id], plain, kind)
+        if media is None:
+            self._count(id, "no_media")
+            return []
+        id = media
         row, counters = self._rows[id], self._counters[id]
         rtcp = kind is Kind.RTCP
         self._count(id, "rtcp_packets" if rtcp else "rtp_packets")
@@ -402,6 +421,28 @@ class FakePlane:
             counters["ssrc"], counters["seq"] = _ssrc_and_seq(datagram)
             counters["payload_type"] = datagram[1] & 127
         return self._forward(id, row.rtcp if rtcp else row.rtp, plain, kind)
+
+    def _media_of(self, row: _Row, plain: bytes, kind: Kind) -> int | None:
+        """The rule that counts and forwards: in a bundle, that of the packet's media."""
+        if row.rule.marks is None:
+            return row.rule.id
+        leader = row.rule.marks.leader
+        at = [self._rows[id].rule for id in self._ports[row.rule.port].rules]
+        marks = {rule.id: rule.marks for rule in at if rule.marks is not None and rule.marks.leader == leader}
+        if kind is Kind.RTP:
+            return row.sorter.media_of(plain, leader, marks)
+        if kind is not Kind.RTCP:
+            return None
+        return row.sorter.media_of_reports(plain, leader, marks, lambda ssrc: self._that_gets(marks, ssrc))
+
+    def _that_gets(self, ids: Iterable[int], ssrc: int) -> int | None:
+        """The media whose peer is sent this SSRC at the moment."""
+        for id in ids:
+            for output, life in self._rows[id].rtp[:1]:
+                lives = output in self._rows and self._life.get(output) == life
+                if lives and ssrc and self._counters[output]["ssrc"] == ssrc:
+                    return id
+        return None
 
     def _latch(self, id: int, source: Address, datagram: bytes, kind: Kind, now: float) -> bool:
         if source in self._rows[id].rule.sources:

@@ -24,6 +24,13 @@ CHECKS_PER_SECOND = 50
 """Answered for one source. Agents pace theirs, over all paths, 50 ms apart (RFC 8445, section 14.2)."""
 
 
+MAX_MID = 32
+"""Bytes of a mid that packets carry; browsers use one or two (RFC 9143, section 15.2, asks for short ones)."""
+
+MAX_ANNOUNCED = 16
+"""SSRCs of one media that a rule can hold; those beyond are learnt from packets."""
+
+
 class Learn(enum.IntEnum):
     """Whom a stream is received from."""
 
@@ -63,6 +70,23 @@ class StunKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What tells the packets of one media of a bundle from those of the others (RFC 9143, section 9.2)."""
+
+    leader: int
+    """The rule at the same port that the peer's packets come to, before each goes to the rule of its media.
+    The leader names itself; the others learn from nobody, and have neither sources nor STUN."""
+    mid: bytes = b""
+    """As packets carry it, at most ``MAX_MID`` long."""
+    mid_id: int = 0
+    """Header extension that carries the mid, 1 .. 255; 0: none. The leader's counts."""
+    payload_types: frozenset[int] = frozenset()
+    """0 .. 127; such that no other media of the bundle has them."""
+    ssrcs: tuple[int, ...] = ()
+    """Announced ones, 0 .. 2**32 - 1, at most ``MAX_ANNOUNCED``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One stream at one local port: who may send to it, and who gets what is sent.
 
@@ -97,6 +121,8 @@ class Rule:
     dtls: bool = False
     """DTLS from a source that the rule accepts goes up as events. Until there are ``keys``, no media passes
     in either direction: it would be in the clear."""
+    marks: Marks | None = None
+    """Medias of a bundle share the port. A packet that is of none of them is counted ``no_media``."""
     stun_keys: StunKeys | None = None
     """With ``stun``: checks that are no news are answered by the plane, and do not go up."""
 

@@ -13,7 +13,7 @@ from relay.forward._fastpath import NativePlane
 from relay.forward.fake import FakePlane
 from relay.forward.fake_srtp import Keys
 from relay.forward.plane import SUMS, Dtls, Event, Stun
-from relay.forward.rule import Address, Change, Drop, Learn, Rule, StunKeys
+from relay.forward.rule import Address, Change, Drop, Learn, Marks, Rule, StunKeys
 from relay.srtp.profiles import MasterKey, profile_named
 from tests.relay.forward import checks
 
@@ -22,6 +22,7 @@ Phones = Callable[[str], socket.socket]
 HOSTS = ("127.0.0.2", "127.0.0.3", "::1")
 COMPARED = (*SUMS, "ssrc", "seq", "payload_type", "state")
 FOREVER = 1e6
+MIDS = (b"0", b"1", b"video", b"")
 SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM")
 
 
@@ -87,6 +88,10 @@ class Twins:
         keys = rng.choice(list(self.keys)) if self.keys and rng.random() < 0.6 else None
         dtls = bool(self.keys) and rng.random() < 0.3
         sources = tuple(self.address() for _ in range(rng.choice([0, 0, 2])))
+        leaders = [rule for rule in self.rules.values() if rule.marks and rule.marks.leader == rule.id != id]
+        if leaders and rng.random() < 0.5:
+            return self.random_follower(id, rng.choice(leaders))
+        opaque = rng.random() < 0.2 and not dtls and keys is None
         return Rule(
             id,
             port=rng.randrange(len(self.sides)),
@@ -98,11 +103,37 @@ class Twins:
             rtp=tuple(rng.sample(known, rng.randint(0, min(3, len(known))))),
             rtcp=tuple(rng.sample(known, rng.randint(0, min(2, len(known))))),
             stun=rng.random() < 0.3,
-            opaque=rng.random() < 0.2 and not dtls and keys is None,
+            opaque=opaque,
             generation=rng.choice([0, 0, 1]),
             keys=keys,
             dtls=dtls,
             stun_keys=self.random_stun_keys(sources) if rng.random() < 0.5 else None,
+            marks=self.random_marks(id) if rng.random() < 0.4 and not opaque else None,
+        )
+
+    def random_follower(self, id: int, leader: Rule) -> Rule:
+        """Another media of the leader's bundle."""
+        known = [*self.rules, id]
+        return Rule(
+            id,
+            leader.port,
+            self.address(),
+            Learn.NOBODY,
+            rtp=tuple(self.rng.sample(known, 1)),
+            rtcp=tuple(self.rng.sample(known, 1)),
+            keys=leader.keys if leader.keys in self.keys else None,
+            dtls=leader.dtls,
+            marks=self.random_marks(leader.id),
+        )
+
+    def random_marks(self, leader: int) -> Marks:
+        rng = self.rng
+        return Marks(
+            leader,
+            rng.choice(MIDS),
+            mid_id=rng.choice([0, 4, 4, 14]),
+            payload_types=frozenset(rng.sample([0, 8, 63, 64, 127], rng.randint(0, 3))),
+            ssrcs=tuple(rng.sample(range(7, 12), rng.randint(0, 2))),
         )
 
     def random_stun_keys(self, sources: tuple[Address, ...]) -> StunKeys:
@@ -124,7 +155,7 @@ class Twins:
             return self.random_plain(source)
         handle = self.rng.choice([*expected * 5, *self.keys])
         plain = self.random_plain(("SRTP", handle or 0))
-        if plain[:1] in (b"\x90", b"\xbf"):  # header extensions and sources that are not there
+        if plain[:1] == b"\xbf":  # padding, header extensions and sources that are not there
             plain = b"\x80" + plain[1:]
         rtcp = len(plain) > 8 and 192 <= plain[1] < 224
         protected = self.keys[handle].leaving.protect(plain, rtcp) if len(plain) >= 12 else None
@@ -153,17 +184,14 @@ class Twins:
         if kind < 0.6:
             seq = (self.seqs.get(source, 65530) + rng.choice([1, 1, 1, 1, 2, 10, 11, 0])) & 0xFFFF
             self.seqs[source] = seq
-            ssrc = rng.choice([7, 7, 7, 7, 8])
-            head = bytes([rng.choice([0x80, 0x90, 0xBF]), rng.choice([0, 8, 127, 191, 224, 255])])
-            return (
-                head
-                + seq.to_bytes(2, "big")
-                + bytes(4)
-                + ssrc.to_bytes(4, "big")
-                + rng.randbytes(rng.randrange(40))
-            )
+            ssrc = rng.choice([7, 7, 7, 7, 8, 9, 10])
+            head = bytes([rng.choice([0x80, 0x90, 0x90, 0xBF]), rng.choice([0, 8, 127, 191, 224, 255])])
+            body = rng.randbytes(rng.randrange(40))
+            if head[0] == 0x90:
+                body = self.random_extensions() + body
+            return head + seq.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big") + body
         if kind < 0.7:
-            return bytes([0x81, rng.randint(192, 223)]) + rng.randbytes(rng.randrange(40))
+            return self.random_rtcp()
         if kind < 0.8:
             extra = 4 * rng.randrange(4)
             cookie = rng.choice([0x2112A442, 0x2112A442, 1]).to_bytes(4, "big")
@@ -171,6 +199,31 @@ class Twins:
         if kind < 0.9:
             return bytes([rng.choice([20, 22, 63])]) + rng.randbytes(rng.randrange(40))
         return rng.randbytes(rng.randrange(30))
+
+    def random_extensions(self) -> bytes:
+        """Of an RTP packet: a mid among others, whole packets of either form, or broken within."""
+        rng = self.rng
+        long = rng.random() < 0.3
+        elements = b""
+        for id in rng.sample([1, 4, 14], rng.randint(0, 3)):
+            value = rng.choice(MIDS) or b"?"
+            elements += (bytes([id, len(value)]) if long else bytes([id << 4 | len(value) - 1])) + value
+            elements += bytes(rng.choice([0, 0, 1]))
+        if rng.random() < 0.1:
+            elements += rng.randbytes(3)
+        elements += bytes(-len(elements) % 4)
+        profile = 0x1000 + rng.randrange(16) if long else 0xBEDE
+        return profile.to_bytes(2, "big") + (len(elements) // 4).to_bytes(2, "big") + elements
+
+    def random_rtcp(self) -> bytes:
+        """One or two packets of any type, with few SSRCs in all places, or broken ones."""
+        rng, compound = self.rng, b""
+        for _ in range(rng.randint(1, 2)):
+            words = rng.randint(1, 9)
+            kind = rng.choice([200, 201, 205, 206, rng.randint(192, 223)])
+            compound += bytes([0x80 | rng.randrange(3), kind]) + words.to_bytes(2, "big")
+            compound += b"".join(rng.randrange(12).to_bytes(4, "big") for _ in range(words))
+        return compound if rng.random() < 0.8 else compound[: rng.randint(2, len(compound))]
 
     def exchange(self, port: int, count: int, now: float) -> None:
         """Datagrams from anyone to one port; what comes out of both planes is the same."""
@@ -205,7 +258,7 @@ class Twins:
         totals = self.native.totals()
         ends = (
             "rtp_packets", "rtcp_packets", "stranger", "malformed", "stun", "auth", "replay", "no_rule",
-            "stun_answered", "stun_limited",
+            "stun_answered", "stun_limited", "no_media",
         )  # fmt: skip
         return self.raised + sum(totals[end] for end in ends)
 
