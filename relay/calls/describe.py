@@ -6,11 +6,13 @@ import enum
 import ipaddress
 
 import sdp
-from relay.calls.state import Leg, Media
+from relay.calls.state import Leg, Media, Traits
 from relay.forward.rule import Address
 from relay.ng.errors import INCOMPLETE_SDP, NgError
 from relay.ng.request import Request
 from sdp import media as views
+from sdp.bundle import mid
+from sdp.extmap import mid_extension_id, payload_types, ssrcs
 
 
 class Handling(enum.Enum):
@@ -53,11 +55,12 @@ def listen(leg: Leg, media: Media, session: sdp.Session, section: sdp.Media, req
     media.kind = section.kind
     media.protocol = section.protocol
     media.opaque = handling(section) is Handling.OPAQUE
+    media.traits = Traits(mid_extension_id(session, section) or 0, payload_types(section), ssrcs(section))
     media.codec = first_codec(section)
     media.direction = views.direction(session, section) or "sendrecv"
     media.asymmetric = "asymmetric" in request.flags
     media.retiring = []
-    media.mid = section.attribute("mid")
+    media.mid = mid(section)
     leg.hint = request.received_from or leg.hint
 
 

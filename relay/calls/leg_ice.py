@@ -157,6 +157,8 @@ class Wording:
     trickle: bool
     address: str | None
     """Written instead of the advertised address (ng ``media-address``)."""
+    candidates: bool = True
+    """Of a bundle's medias only the leader names them."""
 
 
 def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | None:
@@ -171,7 +173,8 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
         kept = [c for c in said.candidates if not (relayed and c.type == "relay")]
         return IceOut(None, None, _own(kept, media, wording), Keep.NOT_RELAY if relayed else Keep.ALL)
     local = media.ice.local
-    return IceOut(local.ufrag, local.pwd, _own((), media, wording), Keep.NONE, wording.trickle)
+    own = _own((), media, wording) if wording.candidates else ()
+    return IceOut(local.ufrag, local.pwd, own, Keep.NONE, wording.trickle)
 
 
 def _own(kept: Sequence[Candidate], media: Media, wording: Wording) -> tuple[Candidate, ...]:

@@ -8,7 +8,8 @@ offerer's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
@@ -22,7 +23,7 @@ from relay.ice.outputs import Output
 from relay.ng.request import Request
 from sdp.ice import IceDescription
 from sdp.ice import read as read_ice
-from sdp.media import Connection, origin, rtcp_mux
+from sdp.media import Connection, is_rtp, origin, rtcp_mux
 from sdp.rewrite import Change, MediaOut, SecurityOut, SessionOut, rewrite
 
 
@@ -41,6 +42,8 @@ class Exchange:
     instance: str
     """Our name in ``a=rtpengine`` (``loop-protect``)."""
     now: float
+    handling: list[Handling] = field(default_factory=list)
+    """Of each media."""
     notes: list[str] = field(default_factory=list)
     """For the log: what was ignored and why."""
     checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
@@ -54,7 +57,8 @@ class Exchange:
         self._choose_interfaces()
         self._adopt_shared_ports()
         link(self.sender, self.receiver)
-        return self._write([self._offer_media(i, section) for i, section in enumerate(self.session.medias)])
+        self._prepare(bundles.offered(self.session, self._fits_in_bundle))
+        return self._write(self._exchange_medias(self._offer_media))
 
     def answer(self) -> str:
         """The answer for the receiver. Raises as ``offer``."""
@@ -62,7 +66,49 @@ class Exchange:
         link(self.sender, self.receiver)
         self.sender.answered = True
         self.call.settled_at = self.now + ANSWERS_WITHIN
-        return self._write([self._answer_media(i, section) for i, section in enumerate(self.session.medias)])
+        self._prepare(bundles.answered(self.session, self._with_medias(self.sender)))
+        return self._write(self._exchange_medias(self._answer_media))
+
+    def _prepare(self, wanted: bundles.Leaders) -> None:
+        """Bundle the sender's medias as ``wanted``; the receiver's bundles lose what is rejected."""
+        self.handling = [
+            Handling.RTP if leader is not None and section.port == 0 else handling(section)
+            for leader, section in zip(wanted, self.session.medias, strict=True)
+        ]
+        bundles.regroup(self._with_medias(self.sender), wanted)
+        live = [how is not Handling.UNTOUCHED for how in self.handling]
+        receiver = self._with_medias(self.receiver)
+        bundles.regroup(receiver, bundles.remaining(receiver, live))
+
+    def _with_medias(self, leg: Leg) -> Leg:
+        """The leg, with a media for each that is described."""
+        for index, section in enumerate(self.session.medias):
+            _media(leg, index, section)
+        return leg
+
+    def _exchange_medias(self, method: Callable[[int, sdp.Media], Terms | None]) -> list[MediaOut | None]:
+        """Both ends of every media take the description in; then all is there that the receiver is told."""
+        terms = [method(index, section) for index, section in enumerate(self.session.medias)]
+        for leg in (self.sender, self.receiver):
+            bundles.follow(leg, self.holding.allocate_rule)
+        for media, told in zip(self.receiver.medias, terms, strict=False):
+            if told is not None and media.follows:
+                lead = terms[self.receiver.carrier(media).index]
+                told.security = lead.security if lead is not None else None
+        return [
+            self._describe(theirs, ours, told) if told is not None else None
+            for theirs, ours, told in zip(self.receiver.medias, self.sender.medias, terms, strict=False)
+        ]
+
+    def _fits_in_bundle(self, index: int) -> bool:
+        """Whether an offered media can share a port: checks end here, and keys, if any, are of DTLS."""
+        section = self.session.medias[index]
+        said, keys = read_ice(self.session, section), leg_security.read(self.session, section)
+        theirs = self._with_medias(self.receiver).medias[index]
+        mode = leg_ice.mode_offered(self.request.ice, self.receiver.carrier(theirs), said.offered)
+        ended = said.offered and mode is not Mode.PASSED
+        muxed = rtcp_mux(section) and "reject" not in self.request.rtcp_mux
+        return is_rtp(section.protocol) and ended and muxed and (keys.dtls.offered or not keys.secure)
 
     # The offer.
 
@@ -85,9 +131,9 @@ class Exchange:
         self.receiver.ice_option = self.request.ice or self.receiver.ice_option
         self.sender.label = self.request.label or self.sender.label
 
-    def _offer_media(self, index: int, section: sdp.Media) -> MediaOut | None:
-        ours, theirs = _media(self.sender, index, section), _media(self.receiver, index, section)
-        if handling(section) is Handling.UNTOUCHED:
+    def _offer_media(self, index: int, section: sdp.Media) -> Terms | None:
+        ours, theirs = self.sender.medias[index], self.receiver.medias[index]
+        if self.handling[index] is Handling.UNTOUCHED:
             _abandon(ours)
             _abandon(theirs)
             return None
@@ -102,29 +148,53 @@ class Exchange:
         words = self.request.rtcp_mux
         theirs.mux_words = words
 
-        mode = leg_ice.mode_offered(self.request.ice, theirs, said.offered)
-        own_mode = Mode.OFF if not said.offered else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
-        restart = leg_ice.restarted(ours, said)
-        leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
-        self.sender.family = announced.family
-        self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
-        moved = self._announce(ours, announced)
-        self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
+        mode = leg_ice.mode_offered(self.request.ice, self.receiver.carrier(theirs), said.offered)
+        moved = False
+        if ours.follows:
+            ours.described = True
+        else:
+            own_mode = (
+                Mode.OFF if not said.offered else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
+            )
+            restart = leg_ice.restarted(ours, said)
+            leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
+            self.sender.family = announced.family
+            single = ours.mux or bundles.is_shared(self.sender, ours)
+            self._ensure_ports(self.sender, ours, 1 if single else 2)
+            moved = self._announce(ours, announced)
+            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
 
         require = mux.require(words, theirs.mux)
         theirs.mux_advertised = not theirs.opaque and mux.advertise(ours.mux_offered, words, theirs.mux)
-        self.receiver.family = self.request.address_family or self._family_of(self.receiver, announced.family)
-        leg_ice.settle(theirs, self.receiver, mode, True, self.resources)
         single = theirs.mux_advertised and require
-        self._ensure_ports(self.receiver, theirs, 1 if single else 2, self._keeps_ports(ours, theirs, moved))
-        if mode is Mode.PASSED:
-            leg_ice.pass_between(ours, theirs)
+        if not theirs.follows:
+            family = self.request.address_family or self._family_of(self.receiver, announced.family)
+            self.receiver.family = family
+            leg_ice.settle(theirs, self.receiver, mode, True, self.resources)
+            keep = self._keeps_ports(ours, theirs, moved)
+            self._ensure_ports(self.receiver, theirs, 1 if single else 2, keep)
+            if mode is Mode.PASSED:
+                leg_ice.pass_between(ours, theirs)
         security = self._offer_security(ours, theirs, keys)
         for media in (ours, theirs):
-            media.told = _told(media)
-        mid = theirs.mid or ours.mid or (str(index + 1) if "generate-mid" in self.request.flags else None)
-        told = Terms(single, theirs.mux_advertised, theirs.protocol, self.receiver.ice_option, security, mid)
-        return self._describe(theirs, ours, said, announced, told)
+            media.told = None if media.follows else _told(media)
+        return Terms(
+            said, announced, single, theirs.mux_advertised, self.receiver.ice_option, security,
+            self._mid(theirs, ours),
+        )  # fmt: skip
+
+    def _mid(self, theirs: Media, ours: Media) -> str | None:
+        """The name of this media for the receiver of an offer: its own, the offerer's, or a new one."""
+        others = {media.mid for media in self.receiver.medias if media is not theirs and media.mid}
+        if theirs.mid:
+            return theirs.mid
+        if ours.mid and ours.mid not in others:
+            return ours.mid
+        bundled = any(media.bundle is not None for media in self.receiver.medias)
+        if not (ours.mid or bundled or "generate-mid" in self.request.flags):
+            return None
+        numbers = (str(number) for number in itertools.count(theirs.index + 1))
+        return next(name for name in numbers if name not in others)
 
     def _offer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         target = leg_security.target_protocol(self.request, keys.protocol, theirs)
@@ -133,7 +203,10 @@ class Exchange:
             theirs.protocol = keys.protocol
             return None
         theirs.protocol = target
-        leg_security.hear_offer(ours, keys, self.request, self.resources)
+        if not ours.follows:
+            leg_security.hear_offer(ours, keys, self.request, self.resources)
+        if theirs.follows:
+            return None
         return leg_security.make_offer(theirs, keys, self.request, self.resources)
 
     def _answer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
@@ -142,10 +215,11 @@ class Exchange:
         asked = self.request.transport_protocol
         if asked:
             theirs.protocol = keys.protocol if asked == "accept" else asked
-        leg_security.hear_answer(ours, keys, self.resources)
+        if not ours.follows:
+            leg_security.hear_answer(ours, keys, self.resources)
         for media in (ours, theirs):
             leg_security.key_up(media, self.holding)
-        return leg_security.make_answer(theirs, self.request.dtls_fingerprint)
+        return None if theirs.follows else leg_security.make_answer(theirs, self.request.dtls_fingerprint)
 
     def _family_of(self, leg: Leg, wanted: str) -> str:
         """The family a leg speaks stays; a new leg takes the offerer's."""
@@ -177,6 +251,7 @@ class Exchange:
             copy.kind, copy.protocol, copy.opaque = media.kind, media.protocol, media.opaque
             copy.mux_words, copy.mux_advertised = media.mux_words, media.mux_advertised
             copy.through = media.through
+            copy.bundle, copy.bundle_told = media.bundle if media.told is None else None, media.bundle_told
             copy.security = leg_security.adopt(media.told.security) if media.told is not None else None
             if media.told is None:
                 continue
@@ -185,32 +260,36 @@ class Exchange:
             if media.told.ice is not None:
                 leg_ice.adopt(media.told.ice, copy, self.sender, self.resources)
 
-    def _answer_media(self, index: int, section: sdp.Media) -> MediaOut | None:
-        ours, theirs = _media(self.sender, index, section), _media(self.receiver, index, section)
-        if handling(section) is Handling.UNTOUCHED:
+    def _answer_media(self, index: int, section: sdp.Media) -> Terms | None:
+        ours, theirs = self.sender.medias[index], self.receiver.medias[index]
+        if self.handling[index] is Handling.UNTOUCHED:
             _abandon(ours)
             if len(self.receiver.links) == 1:
                 _abandon(theirs)
             return None
         listen(self.sender, ours, self.session, section, self.request)
-        accepted = rtcp_mux(section)
+        accepted = rtcp_mux(section) or ours.follows
         said = read_ice(self.session, section)
         keys = leg_security.read(self.session, section)
         ours.trickles = said.trickle
         ours.mux = accepted and ours.mux_advertised
         theirs.mux = not ours.opaque and mux.agree(theirs.mux_offered, ours.mux_words, accepted)
+        theirs.mux = theirs.mux or bundles.is_shared(self.receiver, theirs)
         announced = Announced(self.session, section, self.request, ours.mux, said.offered)
-        self._answer_ice(ours, theirs, said)
-        self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
-        self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
-        self._announce(ours, announced)
-        self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
+        if ours.follows:
+            ours.described = True
+        else:
+            self._answer_ice(ours, theirs, said)
+            self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
+            self._announce(ours, announced)
+            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
+        if not theirs.follows:
+            self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
         if _is_passed(ours):
             leg_ice.pass_between(theirs, ours)
         security = self._answer_security(ours, theirs, keys)
         option = self.request.ice or self.sender.ice_option
-        told = Terms(theirs.mux, theirs.mux, theirs.protocol, option, security, theirs.mid or "")
-        return self._describe(theirs, ours, said, announced, told)
+        return Terms(said, announced, theirs.mux, theirs.mux, option, security, theirs.mid or "")
 
     def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
         if ours.ice is not None and not said.offered:
@@ -276,20 +355,19 @@ class Exchange:
             for component, those in enumerate(ports, 1)
         ]
 
-    def _describe(
-        self, theirs: Media, ours: Media, said: IceDescription, announced: Announced, told: Terms
-    ) -> MediaOut:
+    def _describe(self, theirs: Media, ours: Media, told: Terms) -> MediaOut:
         """What the receiver is told of this media."""
-        flags = self.request.flags
+        flags, lead = self.request.flags, self.receiver.carrier(theirs)
         port = theirs.streams[0].paths[0].port
         rtcp = port if told.single_port or len(theirs.streams) == 1 else theirs.streams[1].paths[0].port
-        held = announced.held and theirs.ice is None and "zero-address" not in self.request.replace
+        held = told.announced.held and lead.ice is None and "zero-address" not in self.request.replace
         connection = Connection(port.at.family, ZERO[port.at.family]) if held else self._connection(port.at)
         wording = leg_ice.Wording(
             told.ice_option,
             with_rtcp=not told.single_port,
             trickle=theirs.trickles or "trickle-ice" in flags,
             address=self.request.media_address,
+            candidates=not theirs.follows,
         )
         direction = "sendonly" if held and ours.direction == "sendrecv" else ours.direction
         return MediaOut(
@@ -299,10 +377,10 @@ class Exchange:
             rtcp_connection=connection if "full-rtcp-attribute" in flags else None,
             rtcp_mux=told.mux,
             direction=None if theirs.opaque or "original-sendrecv" in flags else direction,
-            protocol=told.protocol,
+            protocol=theirs.protocol,
             security=told.security,
             mid=told.mid,
-            ice=leg_ice.describe(theirs, said, wording),
+            ice=leg_ice.describe(lead, told.said, wording),
         )
 
     def _connection(self, at: LocalAddress) -> Connection:
@@ -321,7 +399,7 @@ class Exchange:
         if written is not None and told.username is None:
             told.username = written.username
         passed = any(_is_passed(media) for media in self.receiver.medias)
-        bundle = bundles.offer if self.request.command == "offer" else bundles.answer
+        groups = bundles.told_in_offer if self.request.command == "offer" else bundles.told_in_answer
         out = SessionOut(
             origin=self._origin(ours) if "origin" in words else None,
             username=told.username if "username" in words else None,
@@ -329,7 +407,7 @@ class Exchange:
             loop=self.instance if "loop-protect" in self.request.flags else None,
             ice_lite=self.session.attribute("ice-lite") is not None if passed else self.receiver.lite,
             keep_bundle=passed,
-            bundle=None if passed else bundle(self.sender, self.receiver, self.session, medias),
+            bundle=None if passed else groups(self.receiver, medias),
         )
         if "sdp-version" in words and written is not None:
             out = replace(out, version=self._version(out, medias, _number(written.version)))
@@ -366,17 +444,18 @@ ZERO = {"IP4": "0.0.0.0", "IP6": "::"}
 """Nobody's address: media is on hold."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terms:
-    """What an offer and an answer tell the receiver differently."""
+    """What the receiver is told of one media, beyond what its leg knows."""
 
+    said: IceDescription
+    announced: Announced
     single_port: bool
     """RTCP has no port of its own."""
     mux: bool
-    protocol: str | None
     ice_option: str | None
     security: SecurityOut | None
-    """None: the parties' own keys stay."""
+    """None: the parties' own keys stay. In a bundle all have the leader's."""
     mid: str | None
     """What the receiver calls this media; empty if it has no name there, None to leave it."""
 

@@ -92,10 +92,11 @@ def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
     if len(streams) == 1 and not media.opaque:
         streams[0]["flags"].insert(1, "RTCP")
         streams.append(_muxed(streams[0]))
-    return report | {"streams": streams, "flags": _media_flags(media)}
+    return report | {"streams": streams, "flags": _media_flags(media, leg.carrier(media))}
 
 
-def _media_flags(media: Media) -> list[str]:
+def _media_flags(media: Media, lead: Media) -> list[str]:
+    """``lead`` has the ports, ICE and keys that the media uses."""
     flags = ["initialized"] if media.streams else []
     if media.asymmetric:
         flags.append("asymmetric")
@@ -105,10 +106,10 @@ def _media_flags(media: Media) -> list[str]:
         flags.append("recv")
     if media.mux:
         flags.append("rtcp-mux")
-    flags += _keys(media.security)
-    if media.ice is not None:
+    flags += _keys(lead.security)
+    if lead.ice is not None:
         flags.append("ICE")
-        if media.ice.mode is Mode.PASSED:
+        if lead.ice.mode is Mode.PASSED:
             flags.append("passthrough")
     return flags
 

@@ -10,8 +10,11 @@ last hears the caller.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from relay.calls.bundles import is_shared
 from relay.calls.state import Call, Leg, Media, MediaIce, Mode, Path, Stream
-from relay.forward.rule import MAX_USERNAME, Learn, Rule, StunKeys
+from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_USERNAME, Learn, Marks, Rule, StunKeys
 
 
 def rules(call: Call) -> dict[int, Rule]:
@@ -21,10 +24,16 @@ def rules(call: Call) -> dict[int, Rule]:
         partner = call.legs.get(leg.partner) if leg.partner is not None else None
         for media in leg.medias:
             heard_by = _media(partner, media.index)
-            for stream in (*media.streams, *media.retiring):
-                targets = _targets(heard_by, stream.component)
-                for path in stream.paths:
-                    found[path.rule] = _rule(leg, media, stream, path, targets)
+            lead = leg.carrier(media)
+            for stream, carrier in zip(
+                (*media.streams, *media.retiring), (*lead.streams, *lead.retiring), strict=False
+            ):
+                targets = _targets(partner, heard_by, stream.component)
+                for path, carried in zip(stream.paths, carrier.paths, strict=False):
+                    rule = _rule(leg, lead, carrier, carried, targets)
+                    if is_shared(leg, media):
+                        rule = _shared(rule, path.rule, _marks(leg, partner, media, carried.rule))
+                    found[path.rule] = rule
     return found
 
 
@@ -39,16 +48,51 @@ def _media(leg: Leg | None, index: int) -> Media | None:
     return media if media.streams else None
 
 
-def _targets(media: Media | None, component: int) -> Targets:
+def _targets(leg: Leg | None, media: Media | None, component: int) -> Targets:
     """Where datagrams that arrived on ``component`` of the other side leave."""
-    if media is None:
+    if leg is None or media is None:
         return (), ()
-    rtp = media.streams[0]
+    rtp, lead = media.streams[0], leg.carrier(media)
     rtcp = rtp if media.mux or len(media.streams) == 1 else media.streams[1]
-    if rtp.held:
+    if lead.streams[0].held:
         return (), ()
     same = rtp if component == 1 else rtcp
-    return (same.path.rule,), (rtcp.path.rule,)
+    return (_leaving(lead, same),), (_leaving(lead, rtcp),)
+
+
+def _leaving(lead: Media, stream: Stream) -> int:
+    """The rule of ``stream`` on the path that its leader sends from."""
+    return stream.paths[lead.streams[stream.component - 1].selected].rule
+
+
+def _shared(rule: Rule, id: int, marks: Marks) -> Rule:
+    """A rule of a bundle's leader, as the rule of one of its medias."""
+    if id == marks.leader:
+        return replace(rule, marks=marks)
+    return replace(
+        rule, id=id, learn=Learn.NOBODY, hint=None, sources=(), stun=False, stun_keys=None, marks=marks
+    )
+
+
+def _marks(leg: Leg, partner: Leg | None, media: Media, leader: int) -> Marks:
+    mid = media.mid.encode() if media.mid else b""
+    alone = _payload_types(partner, media)
+    for other in leg.medias:
+        if other is not media and other.bundle == media.bundle:
+            alone -= _payload_types(partner, other)
+    return Marks(
+        leader,
+        mid if len(mid) <= MAX_MID else b"",
+        media.traits.mid_id,
+        alone,
+        tuple(sorted(media.traits.ssrcs)[:MAX_ANNOUNCED]),
+    )
+
+
+def _payload_types(partner: Leg | None, media: Media) -> frozenset[int]:
+    """What the peer may send: it described some numbers, and was told the others (RFC 3264, section 5.1)."""
+    theirs = _media(partner, media.index)
+    return media.traits.payload_types | (theirs.traits.payload_types if theirs is not None else frozenset())
 
 
 def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) -> Rule:

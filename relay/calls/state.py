@@ -144,6 +144,18 @@ class Told:
     security: Security | None
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2)."""
+
+    mid_id: int = 0
+    """Header extension that carries the mid; 0: none."""
+    payload_types: frozenset[int] = frozenset()
+    """What the peer described for itself."""
+    ssrcs: frozenset[int] = frozenset()
+    """What the peer announced."""
+
+
 @dataclass(slots=True)
 class Media:
     """One ``m=`` section of one leg."""
@@ -175,10 +187,13 @@ class Media:
     """We wrote ``a=rtcp-mux`` to this peer."""
     mid: str | None = None
     """What the peer calls this media (RFC 5888)."""
-    bundle_offered: bool = False
-    """The peer's latest offer had this media lead a bundle (RFC 9143)."""
-    bundled: bool = False
-    """It was agreed that this media is a bundle, of which it is the only media."""
+    bundle: int | None = None
+    """Index of the media whose ports, ICE and keys it uses (RFC 9143), its own if it leads; None: no bundle.
+    One that follows has no ``ice`` and no ``security``, and its streams only say which rules are its own."""
+    bundle_told: bool = False
+    """Our latest offer to the peer had it in a bundle."""
+    traits: Traits = Traits()
+    """Of the peer's packets."""
     trickles: bool = False
     """The peer understands that candidates may come later (RFC 8840)."""
     asymmetric: bool = False
@@ -187,6 +202,11 @@ class Media:
     """None: media is plain here, or passes through encrypted as it is."""
     through: bool = False
     """Keys are end to end: what the peers say of them passes as it is."""
+
+    @property
+    def follows(self) -> bool:
+        """It uses the ports, ICE and keys of another media."""
+        return self.bundle is not None and self.bundle != self.index
 
     def snapshot(self) -> Media:
         """See ``Call.snapshot``."""
@@ -240,6 +260,10 @@ class Leg:
         """See ``Call.snapshot``."""
         medias = [media.snapshot() for media in self.medias]
         return replace(self, medias=medias, links=self.links.copy(), names=replace(self.names))
+
+    def carrier(self, media: Media) -> Media:
+        """The media of this leg that has the ports, ICE and keys which ``media`` uses."""
+        return self.medias[media.bundle] if media.bundle is not None else media
 
     @property
     def partner(self) -> int | None:

@@ -22,7 +22,17 @@ from relay.forward.fake_bundle import Sorter
 from relay.forward.fake_srtp import Failure, Keys
 from relay.forward.fake_stun import Allowance
 from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Stun
-from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_SOURCES, MAX_USERNAME, Address, Change, Drop, Learn, Rule
+from relay.forward.rule import (
+    MAX_ANNOUNCED,
+    MAX_MID,
+    MAX_SOURCES,
+    MAX_USERNAME,
+    Address,
+    Change,
+    Drop,
+    Learn,
+    Rule,
+)
 from relay.latching import WINDOW, Latch, State, Verdict
 from relay.srtp.profiles import MasterKey, Profile
 

@@ -62,7 +62,9 @@ class Sorter:
 def _reported(packet: bytes) -> int | None:
     """The first SSRC that an RTCP packet tells something about."""
     place = None
-    if packet[1] in (TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK) or (packet[1] == RECEIVER_REPORT and packet[0] & 31):
+    if packet[1] in (TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK) or (
+        packet[1] == RECEIVER_REPORT and packet[0] & 31
+    ):
         place = 8
     elif packet[1] == SENDER_REPORT and packet[0] & 31:
         place = 28

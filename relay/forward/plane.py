@@ -44,7 +44,10 @@ COUNTERS = np.dtype(
     {
         "names": [*SUMS, "last_packet", "last_check", "ssrc", "seq", "payload_type", "state"],
         "formats": [*("u8" for _ in SUMS), "i8", "i8", "u4", "u2", "u1", "u1"],
-        "offsets": [*range(0, 8 * len(SUMS), 8), *(8 * len(SUMS) + place for place in (0, 8, 16, 20, 22, 23))],
+        "offsets": [
+            *range(0, 8 * len(SUMS), 8),
+            *(8 * len(SUMS) + place for place in (0, 8, 16, 20, 22, 23)),
+        ],
         "itemsize": 192,
     }
 )

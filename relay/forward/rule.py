@@ -25,7 +25,7 @@ CHECKS_PER_SECOND = 50
 
 
 MAX_MID = 32
-"""Bytes of a mid that packets carry; browsers use one or two (RFC 9143, section 15.2, asks for short ones)."""
+"""Bytes of a mid that packets carry; browsers use one or two (RFC 9143, section 15)."""
 
 MAX_ANNOUNCED = 16
 """SSRCs of one media that a rule can hold; those beyond are learnt from packets."""

@@ -1,10 +1,14 @@
 // A phone in a page: says a tone (and shows a picture that moves), measures what it hears.
 class Phone {
-  constructor({frequency, codec, video, configuration}) {
+  constructor({frequency, codec, video, data, configuration}) {
     this.context = new AudioContext({sampleRate: 48000});
     this.ear = new AnalyserNode(this.context, {fftSize: 32768, smoothingTimeConstant: 0});
     this.peer = new RTCPeerConnection(configuration);
     this.peer.ontrack = ({track}) => this.listen(track);
+    this.peer.ondatachannel = ({channel}) => {
+      channel.onmessage = ({data}) => channel.send(data);
+    };
+    if (data) this.channel = this.peer.createDataChannel("");
     this.codec = codec;
     const mouth = this.context.createMediaStreamDestination();
     const oscillator = new OscillatorNode(this.context, {frequency});
@@ -40,6 +44,22 @@ class Phone {
     const [audio] = this.peer.getTransceivers();
     const codecs = RTCRtpSender.getCapabilities("audio").codecs;
     audio.setCodecPreferences(codecs.filter(({mimeType}) => mimeType === `audio/${this.codec}`));
+  }
+
+  addCamera() {
+    const [track] = this.picture().getTracks();
+    this.tracks.push(track);
+    const idle = this.peer.getTransceivers().find(({receiver, sender}) => receiver.track.kind === "video" && !sender.track);
+    if (idle) return idle.sender.replaceTrack(track);
+    this.peer.addTrack(track);
+  }
+
+  askOverDataChannel({text}) {
+    return new Promise((resolve) => {
+      this.channel.onmessage = ({data}) => resolve(data);
+      if (this.channel.readyState === "open") this.channel.send(text);
+      else this.channel.onopen = () => this.channel.send(text);
+    });
   }
 
   async offer({gathered, restart}) {

@@ -109,10 +109,17 @@ class WebPhone:
         frequency: float = WEBRTC_TONE,
         codec: str | None = None,
         video: bool = False,
+        data: bool = False,
         **configuration: str,
     ) -> None:
         self._browser = browser
-        self._wish = {"frequency": frequency, "codec": codec, "video": video, "configuration": configuration}
+        self._wish = {
+            "frequency": frequency,
+            "codec": codec,
+            "video": video,
+            "data": data,
+            "configuration": configuration,
+        }
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession()
@@ -140,6 +147,14 @@ class WebPhone:
     async def connected(self) -> None:
         """Returns when ICE and DTLS are through; fails if the browser gives up."""
         await self._ask("connected")
+
+    async def add_camera(self) -> None:
+        """For the next offer or answer."""
+        await self._ask("addCamera")
+
+    async def ask_over_data_channel(self, text: str) -> str:
+        """What the other browser says to `text`: the same."""
+        return str(await self._ask("askOverDataChannel", text=text))
 
     async def counted(self, kind: str = "audio") -> Counted:
         return Counted(**await self._ask("counted", kind=kind))

@@ -34,12 +34,16 @@ def tone(frequency: float, start: int, count: int = FRAME) -> np.ndarray[Any, np
 
 
 class PlainPhone:
-    """RTP/AVP with PCMU: says one tone, writes down what it hears."""
+    """RTP/AVP with PCMU: says one tone, writes down what it hears. Its mirror sends VP8 back as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, mirror: bool = False) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((PLAIN_HOST, 0))
         self._socket.setblocking(False)
+        self._mirror = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if mirror else None
+        if self._mirror is not None:
+            self._mirror.bind((PLAIN_HOST, 0))
+            self._mirror.setblocking(False)
         self.heard = np.zeros(0, np.int16)
         self.packets = 0
         self.in_clear = True
@@ -47,6 +51,8 @@ class PlainPhone:
     def sdp(self, *, rejects_video: bool = False) -> str:
         """Its description; with a second media where it answers an offer of video."""
         video = "m=video 0 RTP/AVP 96\r\n" * rejects_video
+        if self._mirror is not None:
+            video = f"m=video {self._mirror.getsockname()[1]} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
         port = self._socket.getsockname()[1]
         return (
             f"v=0\r\no=- 1 1 IN IP4 {PLAIN_HOST}\r\ns=-\r\nc=IN IP4 {PLAIN_HOST}\r\nt=0 0\r\n"
@@ -56,11 +62,15 @@ class PlainPhone:
     async def talk(self, to: Address) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._socket, self._hear)
+        if self._mirror is not None:
+            loop.add_reader(self._mirror, self._reflect, self._mirror)
         for number in range(PACKETS):
             header = struct.pack("!BBHII", 0x80, 0, number, number * FRAME, 77)
             self._socket.sendto(header + compress(tone(PLAIN_TONE, number * FRAME)), to)
             await asyncio.sleep(FRAME / RATE)
         loop.remove_reader(self._socket)
+        if self._mirror is not None:
+            loop.remove_reader(self._mirror)
 
     def _hear(self) -> None:
         packet = self._socket.recv(4096)
@@ -70,7 +80,14 @@ class PlainPhone:
         self.in_clear = self.in_clear and packet[1] & 127 == 0 and len(packet) == 12 + FRAME
         self.heard = np.concatenate([self.heard, expand(packet[12:])])
 
+    def _reflect(self, mirror: socket.socket) -> None:
+        packet, source = mirror.recvfrom(4096)
+        if not 192 <= packet[1] < 224:
+            mirror.sendto(packet[:8] + b"seen" + packet[12:], source)
+
     def close(self) -> None:
+        if self._mirror is not None:
+            self._mirror.close()
         self._socket.close()
 
 

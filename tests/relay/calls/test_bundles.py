@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from relay.forward.rule import Learn, Rule
+from relay.ng.errors import NgError
 from sdp.bundle import groups
+from sdp.session import Session
 from tests.relay.calls.desk import ALICE, BOB, Desk, sdp
 
 ICE = ("ice-ufrag:abcd", "ice-pwd:0123456789abcdefghijkl")
@@ -55,33 +62,6 @@ def test_a_callee_without_mids_is_offered_no_bundle() -> None:
     assert groups(offer) == ()
 
 
-def test_several_medias_are_bundled_in_neither_direction() -> None:
-    desk = Desk()
-    offer = desk.offer(bundled(ALICE, 10000, "a", "v"), ICE="force", transport_protocol=DTLS)
-    assert groups(offer) == ()
-    assert groups(desk.answer(bundled(BOB, 20000, "a", "v"))) == ()
-
-
-def test_the_bundle_stays_where_all_but_its_first_media_are_rejected() -> None:
-    desk = Desk()
-    desk.offer(bundled(ALICE, 10000, "a", "v"), ICE="force")
-    assert groups(desk.answer(without_video(bundled(BOB, 20000, "a", "v")))) == (("a",),)
-
-
-def test_the_bundle_goes_where_its_first_media_is_rejected() -> None:
-    desk = Desk()
-    desk.offer(bundled(ALICE, 10000, "v", "a", group="a v"), ICE="force")
-    assert groups(desk.answer(without_video(bundled(BOB, 20000, "v", "a")))) == ()
-
-
-def test_a_bundle_that_was_agreed_stays_when_a_media_is_added() -> None:
-    desk = Desk()
-    desk.offer(bundled(ALICE, 10000, "a"), ICE="force")
-    desk.answer(bundled(BOB, 20000, "a"))
-    again = desk.offer(bundled(ALICE, 10000, "a", "v"), to_tag="B", ICE="force")
-    assert groups(again) == (("a",),)
-
-
 def test_a_party_that_answered_without_a_bundle_is_not_asked_again() -> None:
     desk = Desk()
     desk.offer(bundled(ALICE, 10000, "a"), ICE="force")
@@ -96,3 +76,268 @@ def test_a_party_that_bundled_is_offered_its_bundle_again_under_its_own_mid() ->
     desk.answer(sdp(BOB, 20000))
     again = desk.offer(sdp(BOB, 20000), from_tag="B", to_tag="A")
     assert groups(again) == (("mine",),)
+
+
+FINGERPRINT = ":".join(["4A"] * 32)
+MID_EXTENSION = "extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid"
+KINDS = {"a": ("audio", "0 111"), "v": ("video", "96 97"), "s": ("video", "96 98"), "d": ("application", "x")}
+
+
+def browser(host: str, *mids: str, group: str | None = None, ports: str = "", setup: str = "actpass") -> str:
+    """A browser's description with DTLS. `ports`: of each mid, `9` its own, `0` bundle-only, `r` rejected."""
+    named = " ".join(mids) if group is None else group
+    lines = ["v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", f"a=group:BUNDLE {named}"]
+    for number, (mid, port) in enumerate(zip(mids, ports or "9" * len(mids), strict=True)):
+        kind, formats = KINDS[mid]
+        protocol = "UDP/DTLS/SCTP" if kind == "application" else DTLS
+        lines += [f"m={kind} {10000 + number if port == '9' else 0} {protocol} {formats}", f"a=mid:{mid}"]
+        lines += ["a=bundle-only"] if port == "0" else []
+        lines += [
+            "a=rtcp-mux",
+            f"a=setup:{setup}",
+            f"a=fingerprint:sha-256 {FINGERPRINT}",
+            f"a={MID_EXTENSION}",
+        ]
+        lines += [f"a={line}" for line in ICE] + [f"a=ssrc:{1000 + number} cname:x"]
+    return "\r\n".join([*lines, ""])
+
+
+def plain(host: str, *kinds: str, rejected: str = "") -> str:
+    """A plain phone: medias by the letters of KINDS."""
+    medias = [
+        f"m={KINDS[kind][0]} {0 if kind in rejected else 20000 + 2 * i} RTP/AVP {KINDS[kind][1].split()[0]}"
+        for i, kind in enumerate(kinds)
+    ]
+    return "\r\n".join(["v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", *medias, ""])
+
+
+TO_PLAIN: dict[str, Any] = {"ICE": "remove", "transport_protocol": "RTP/AVP", "rtcp_mux": ["demux"]}
+TO_BROWSER: dict[str, Any] = {
+    "ICE": "force",
+    "transport_protocol": DTLS,
+    "rtcp_mux": ["require"],
+    "flags": ["generate-mid"],
+}
+
+
+def candidates(session: Session) -> list[int]:
+    return [len(media.attributes("candidate")) for media in session.medias]
+
+
+def ports(session: Session) -> list[int]:
+    return [media.port for media in session.medias]
+
+
+def rules_of(desk: Desk, number: int) -> dict[bytes, Rule]:
+    """The rules at a port by the mids of their medias."""
+    return {rule.marks.mid: rule for rule in desk.box.rules_at(number) if rule.marks is not None}
+
+
+def browser_calls(desk: Desk, *mids: str, ports: str = "", rejected: str = "") -> Session:
+    """A browser calls a plain phone; returns the answer."""
+    desk.offer(browser(ALICE, *mids, ports=ports), **TO_PLAIN)
+    return desk.answer(plain(BOB, *mids, rejected=rejected))
+
+
+def test_a_browser_that_bundles_gets_one_port_for_all_it_has() -> None:
+    answer = browser_calls(Desk(), "a", "v")
+    assert groups(answer) == (("a", "v"),)
+    assert ports(answer)[0] == ports(answer)[1]
+    assert candidates(answer) == [2, 0]
+    for name in ("ice-ufrag", "fingerprint", "setup", "rtcp-mux"):
+        assert len({media.attribute(name) for media in answer.medias} - {None}) == 1
+
+
+def test_medias_without_a_port_of_their_own_get_that_of_the_bundle() -> None:
+    answer = browser_calls(Desk(), "a", "v", ports="90")
+    assert groups(answer) == (("a", "v"),)
+    assert ports(answer)[0] == ports(answer)[1] > 0
+    assert answer.medias[1].attribute("bundle-only") is None
+
+
+def test_a_plain_phone_is_told_a_port_for_each_media_of_a_bundle() -> None:
+    told = Desk().offer(browser(ALICE, "a", "v", ports="90"), **TO_PLAIN)
+    assert len(set(ports(told))) == 2
+    assert 0 not in ports(told)
+    assert groups(told) == ()
+    assert [media.attribute("bundle-only") for media in told.medias] == [None, None]
+
+
+def test_packets_of_a_bundle_are_told_apart_by_what_the_browser_said() -> None:
+    desk = Desk()
+    answer = browser_calls(desk, "a", "v")
+    found = rules_of(desk, ports(answer)[0])
+    audio, video = found[b"a"], found[b"v"]
+    assert audio.marks is not None
+    assert video.marks is not None
+    assert (audio.marks.leader, video.marks.leader) == (audio.id, audio.id)
+    assert (audio.marks.mid_id, audio.marks.ssrcs, video.marks.ssrcs) == (4, (1000,), (1001,))
+    assert audio.marks.payload_types == {0, 111}
+    assert video.marks.payload_types == {96, 97}
+    assert (video.stun, video.sources, video.learn) == (False, (), Learn.NOBODY)
+    assert audio.stun
+
+
+def test_each_media_of_a_bundle_goes_to_its_own_port_of_the_plain_phone() -> None:
+    desk = Desk()
+    told = desk.offer(browser(ALICE, "a", "v"), **TO_PLAIN)
+    answer = desk.answer(plain(BOB, "a", "v"))
+    found = rules_of(desk, ports(answer)[0])
+    for mid, port in zip((b"a", b"v"), ports(told), strict=True):
+        assert [desk.box.number_of(rule) for rule in found[mid].rtp] == [port]
+        assert [rule.rtp for rule in desk.box.rules_at(port)] == [(found[mid].id,)]
+
+
+def test_a_payload_type_of_two_medias_tells_nothing() -> None:
+    desk = Desk()
+    answer = browser_calls(desk, "v", "s")
+    found = rules_of(desk, ports(answer)[0])
+    assert [rule.marks.payload_types for rule in found.values() if rule.marks] == [{97}, {98}]
+
+
+def test_a_bundle_with_what_cannot_share_a_port_is_not_taken() -> None:
+    answer = browser_calls(Desk(), "a", "d")
+    assert groups(answer) == ()
+    assert len(set(ports(answer))) == 2
+
+
+def test_a_data_channel_without_a_port_of_its_own_is_rejected() -> None:
+    desk = Desk()
+    told = desk.offer(browser(ALICE, "a", "d", ports="90"), **TO_PLAIN)
+    answer = desk.answer(plain(BOB, "a", "d", rejected="d"))
+    assert (ports(told)[1], ports(answer)[1]) == (0, 0)
+    assert groups(answer) == (("a",),)
+
+
+def test_a_callee_that_rejects_the_video_leaves_a_bundle_of_audio() -> None:
+    desk = Desk()
+    answer = browser_calls(desk, "a", "v", rejected="v")
+    assert groups(answer) == (("a",),)
+    (rule,) = desk.box.rules_at(ports(answer)[0])
+    assert rule.marks is None
+
+
+def test_a_callee_that_rejects_the_first_media_leaves_the_port_to_the_next() -> None:
+    desk = Desk()
+    desk.offer(browser(ALICE, "a", "v"), **TO_PLAIN)
+    with_ice = {desk.box.number_of(rule.id) for rule in desk.box.rules.values() if rule.stun}
+    answer = desk.answer(plain(BOB, "a", "v", rejected="a"))
+    assert groups(answer) == (("v",),)
+    assert ports(answer)[0] == 0
+    assert ports(answer)[1] in with_ice
+    assert candidates(answer) == [0, 2]
+
+
+def test_a_callee_that_may_bundle_is_offered_ports_apart_and_may_take_one() -> None:
+    desk = Desk()
+    told = desk.offer(plain(ALICE, "a", "v"), **TO_BROWSER)
+    assert groups(told) == (("1", "2"),)
+    assert len(set(ports(told))) == 2
+    answer = browser(BOB, "a", "v", setup="active").replace("mid:a", "mid:1").replace("mid:v", "mid:2")
+    desk.answer(answer.replace("BUNDLE a v", "BUNDLE 1 2"))
+    assert set(rules_of(desk, ports(told)[0])) == {b"1", b"2"}
+
+
+def bundled_callee(desk: Desk) -> Session:
+    """A browser calls a browser, both bundle; returns what the callee was told."""
+    told = desk.offer(browser(ALICE, "a", "v"), ICE="force")
+    desk.answer(browser(BOB, "a", "v", setup="active"))
+    return told
+
+
+def test_the_port_of_a_media_that_joined_a_bundle_is_closed_when_no_answer_can_want_it() -> None:
+    desk = Desk()
+    told = bundled_callee(desk)
+    desk.tick(60)
+    assert desk.box.rules_at(ports(told)[1]) == []
+    assert ports(told)[1] not in {port.number for port in desk.box.ports.values()}
+
+
+def test_a_party_that_bundled_is_offered_the_same_ports_again() -> None:
+    desk = Desk()
+    told = bundled_callee(desk)
+    again = desk.offer(browser(ALICE, "a", "v"), to_tag="B", ICE="force")
+    assert groups(again) == (("a", "v"),)
+    assert ports(again) == [ports(told)[0]] * 2
+    assert candidates(again) == [2, 0]
+
+
+def test_a_camera_that_joins_a_call_joins_the_bundle() -> None:
+    desk = Desk()
+    desk.offer(browser(ALICE, "a"), ICE="force")
+    first = desk.answer(browser(BOB, "a", setup="active"))
+    told = desk.offer(browser(ALICE, "a", "v"), to_tag="B", ICE="force")
+    assert groups(told) == (("a", "v"),)
+    answer = desk.answer(browser(BOB, "a", "v", setup="active"))
+    assert groups(answer) == (("a", "v"),)
+    assert ports(answer) == [ports(first)[0]] * 2
+    assert set(rules_of(desk, ports(told)[0])) == {b"a", b"v"}
+
+
+def test_a_plain_phone_that_adds_a_camera_gets_it_into_the_bundle_of_the_browser() -> None:
+    desk = Desk()
+    first = browser_calls(desk, "a")
+    told = desk.offer(plain(BOB, "a", "v"), from_tag="B", to_tag="A", **TO_BROWSER)
+    mids = [media.attribute("mid") for media in told.medias]
+    assert groups(told) == (("a", mids[1]),)
+    assert ports(told)[0] == ports(first)[0] != ports(told)[1]
+
+
+def test_a_camera_that_leaves_gives_nothing_up_of_the_bundle() -> None:
+    desk = Desk()
+    told = bundled_callee(desk)
+    desk.offer(browser(ALICE, "a", "v", group="a", ports="9r"), to_tag="B", ICE="force")
+    answer = desk.answer(browser(BOB, "a", "v", group="a", ports="9r", setup="active"))
+    assert groups(answer) == (("a",),)
+    (rule,) = desk.box.rules_at(ports(told)[0])
+    assert rule.marks is None
+
+
+def test_a_bundle_whose_first_media_leaves_goes_on_at_its_port() -> None:
+    desk = Desk()
+    told = bundled_callee(desk)
+    agent = desk.registry.calls["call"].legs[2].medias[0].ice
+    again = desk.offer(browser(ALICE, "a", "v", group="v", ports="r9"), to_tag="B", ICE="force")
+    assert ports(again) == [0, ports(told)[0]]
+    assert groups(again) == (("v",),)
+    assert candidates(again) == [0, 2]
+    assert desk.registry.calls["call"].legs[2].medias[1].ice is agent
+
+
+def test_a_bundle_follows_ice_as_one() -> None:
+    desk = Desk()
+    answer = browser_calls(desk, "a", "v")
+    found = rules_of(desk, ports(answer)[0])
+    media = desk.registry.calls["call"].legs[1].medias[0]
+    media.streams[0].path.sources = ((ALICE, 4000),)
+    media.streams[0].chosen = (ALICE, 4000)
+    desk.registry._sync(desk.registry.calls["call"])
+    assert {desk.box.rules[rule.id].remote for rule in found.values()} == {(ALICE, 4000)}
+
+
+def test_a_second_phone_that_answers_may_bundle_otherwise_than_the_first() -> None:
+    desk = Desk()
+    told = desk.offer(browser(ALICE, "a", "v"), ICE="force")
+    desk.answer(browser(BOB, "a", "v", setup="active"), to_tag="B")
+    apart = browser(BOB, "a", "v", setup="active").replace("a=group:BUNDLE a v\r\n", "")
+    desk.answer(apart, to_tag="C")
+    assert len(rules_of(desk, ports(told)[0])) == 2
+    assert [rule.marks for rule in desk.box.rules_at(ports(told)[1])] == [None]
+    assert len(desk.box.rules_at(ports(told)[0])) == 3
+
+
+def test_an_offer_that_fails_leaves_the_bundle_as_it_was() -> None:
+    desk = Desk()
+    bundled_callee(desk)
+    before = dict(desk.box.rules)
+    desk.box.limit = len(desk.box.ports)
+    with pytest.raises(NgError):
+        desk.offer(browser(ALICE, "a", "v", "s"), to_tag="B", ICE="force")
+    assert desk.box.rules == before
+
+
+def test_a_call_with_bundles_leaves_nothing_behind() -> None:
+    desk = Desk()
+    bundled_callee(desk)
+    desk.command("delete", call_id="call", from_tag="A", delete_delay=0)
+    assert (desk.box.ports, desk.box.rules, desk.box.allocated, desk.box.keys) == ({}, {}, set(), {})
