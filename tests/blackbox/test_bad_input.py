@@ -380,7 +380,7 @@ def test_a_limit_of_descriptors_is_an_error_and_leaks_none() -> None:
     daemon = Daemon(["--port-min=24200", "--port-max=24999", "--delete-delay=0"])
     try:
         before = Untouched(daemon)
-        daemon.limit_files(daemon.descriptors + 11)
+        daemon.limit_files(daemon.descriptors + 10)
         replies = [
             daemon.client.ask("offer", call_id=f"call {number}", from_tag="A", sdp=S_A) for number in range(6)
         ]
