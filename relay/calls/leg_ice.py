@@ -29,6 +29,9 @@ MAX_CHECKED = 16
 MAX_CANDIDATES = 100
 """Remembered of one peer; a host has a handful of addresses."""
 
+LATER = Candidate("later", 1, "udp", 1 << 24, "0.0.0.0", 9, "host")
+"""Stands for those that a peer will tell: below the host and server-reflexive ones of any agent."""
+
 END_TO_END = frozenset({"optional", "force-relay"})
 
 
@@ -188,6 +191,8 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
     relayed = wording.option == "force-relay"
     if media.ice.mode is Mode.PASSED:
         kept = [c for c in said.candidates if not (relayed and c.type == "relay")]
+        if said.trickle and not said.end_of_candidates:
+            kept.append(LATER)
         return IceOut(None, None, _own(kept, media, wording), Keep.NOT_RELAY if relayed else Keep.ALL)
     local = media.ice.local
     return IceOut(local.ufrag, local.pwd, _own((), media, wording), Keep.NONE, wording.trickle)

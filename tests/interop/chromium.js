@@ -5,6 +5,10 @@ class Phone {
     this.ear = new AnalyserNode(this.context, {fftSize: 32768, smoothingTimeConstant: 0});
     this.peer = new RTCPeerConnection(configuration);
     this.peer.ontrack = ({track}) => this.listen(track);
+    this.found = [];
+    this.peer.onicecandidate = ({candidate}) => {
+      if (candidate?.candidate) this.found.push(candidate.toJSON());
+    };
     this.codec = codec;
     const mouth = this.context.createMediaStreamDestination();
     const oscillator = new OscillatorNode(this.context, {frequency});
@@ -59,6 +63,12 @@ class Phone {
     const complete = () => this.peer.iceGatheringState === "complete";
     await this.reached("icegatheringstatechange", complete);
     return this.peer.localDescription.sdp;
+  }
+
+  // The candidates of the description before gathering, once all are known.
+  async candidates() {
+    await this.reached("icegatheringstatechange", () => this.peer.iceGatheringState === "complete");
+    return this.found;
   }
 
   async accept({sdp}) {

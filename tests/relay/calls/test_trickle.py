@@ -8,7 +8,9 @@ from relay.calls.leg_ice import MAX_CANDIDATES, MAX_CHECKED
 from relay.calls.state import MediaIce
 from relay.calls.trickle import MAX_CALLS, MAX_WAITING, WAIT
 from relay.ng.errors import NgError
+from sdp.candidate import priority
 from sdp.fragment import MAX_LENGTH
+from sdp.ice import read
 from tests.relay.calls.desk import ALICE, BOB, PLAIN, Desk, sdp
 
 ALICE_ICE = ("ice-ufrag:abcd", "ice-pwd:abcdefghijklmnopqrstuv", "ice-options:trickle", "mid:0")
@@ -318,6 +320,13 @@ def test_end_to_end_nobody_is_checked_by_us() -> None:
     trickle(desk, fragment("a=mid:0", candidate(1)))
     assert desk.box.sent == []
     assert ports(desk) == [20001]
+
+
+def test_end_to_end_candidates_that_come_later_are_above_ours_too() -> None:
+    session = Desk(PLAIN[:1]).offer(BARE, ICE="optional")
+    priorities = [ours.priority for ours in read(session, session.medias[0]).candidates]
+    assert len(set(priorities)) == len(priorities)
+    assert max(priorities) < priority("srflx", component=2, local_preference=0)
 
 
 # Bad requests.
