@@ -29,8 +29,8 @@ MAX_CHECKED = 16
 MAX_CANDIDATES = 100
 """Remembered of one peer; a host has a handful of addresses."""
 
-LATER = Candidate("later", 1, "udp", 1 << 24, "0.0.0.0", 9, "host")
-"""Stands for those that a peer will tell: below the host and server-reflexive ones of any agent."""
+LATER = Candidate("later", 1, "udp", 1 << 23, "0.0.0.0", 9, "host")
+"""Stands for those that a peer will tell: ours must be below, also below a relayed one (16777215 at best)."""
 
 END_TO_END = frozenset({"optional", "force-relay"})
 

@@ -36,6 +36,9 @@ MAX_LENGTH = 65_536
 MAX_CALLS = 256
 """Calls with fragments that wait."""
 
+REASONS = ("ufrag", "no such media", "after the end", "too many", "malformed", "expired", "no room")
+"""Why something is left out; ``docs/operator.md`` explains them."""
+
 IsOurs = Callable[[Address], bool]
 Checks = list[tuple[Media, list[Output]]]
 """What ICE agents want done."""
@@ -52,7 +55,7 @@ class _Early:
 class Trickle:
     """Fragments of all calls, on their way to the medias that they are for."""
 
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(REASONS, 0)))
     """What was left out, by reason: fragments, parts of them, or single candidates."""
     _waiting: dict[str, list[_Early]] = field(default_factory=dict)
     """By Call-ID, which need not be that of a call."""

@@ -20,7 +20,6 @@ from tests.interop.plain import PACKETS, TO_PLAIN, PlainPhone, destination
 from tests.interop.relay import Relay
 
 LIMIT = 40.0
-ENOUGH = 0.95
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -105,7 +104,6 @@ async def call_by_sip(phones: Phones, *, trickling: bool) -> None:
         await tell_one_by_one(outgoing, complete)
         assert incoming.fragments == []
     await talk
-    assert plain.packets >= ENOUGH * PACKETS
     phone.assert_both_heard(web, plain)
     await web.close()
     plain.close()

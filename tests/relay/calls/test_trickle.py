@@ -4,13 +4,19 @@ from typing import Any
 
 import pytest
 
+from relay.calls.commands import execute
 from relay.calls.leg_ice import MAX_CANDIDATES, MAX_CHECKED
+from relay.calls.registry import Times
+from relay.calls.report import Readings, Traffic
 from relay.calls.state import MediaIce
-from relay.calls.trickle import MAX_CALLS, MAX_WAITING, WAIT
+from relay.calls.trickle import MAX_CALLS, MAX_WAITING, REASONS, WAIT
+from relay.ng import bencode
 from relay.ng.errors import NgError
+from relay.ng.request import parse
 from sdp.candidate import priority
 from sdp.fragment import MAX_LENGTH
 from sdp.ice import read
+from tests.blackbox.recording import exchanges
 from tests.relay.calls.desk import ALICE, BOB, PLAIN, Desk, sdp
 
 ALICE_ICE = ("ice-ufrag:abcd", "ice-pwd:abcdefghijklmnopqrstuv", "ice-options:trickle", "mid:0")
@@ -21,6 +27,9 @@ TWO = BARE + "m=video 9 RTP/AVP 96\r\n" + "".join(
     f"a={line}\r\n" for line in ("ice-ufrag:efgh", "ice-pwd:efghefghijklmnopqrstuv", "mid:1")
 )  # fmt: skip
 LITE = BARE.replace("m=audio", "a=ice-lite\r\nm=audio")
+
+
+READINGS = Readings(lambda rule: Traffic(), lambda monotonic: monotonic)
 
 
 def candidate(number: int = 1, *, component: int = 1, more: str = "") -> str:
@@ -36,6 +45,16 @@ def fragment(*lines: str, ufrag: str | None = "abcd", m: str = "m=audio 9 RTP/AV
 def trickle(desk: Desk, body: str, from_tag: str = "A", **options: Any) -> None:
     keys = {"call_id": "call", "from_tag": from_tag, "flags": ["fragment"], **options}
     assert desk.command("offer", sdp=body, **keys).reply == {"result": "ok"}
+
+
+def replayed(scenario: str) -> Desk:
+    """What Kamailio asked for a call of Chromium, up to its end, asked again."""
+    desk = Desk(PLAIN[:1])
+    for exchange in exchanges(scenario):
+        if exchange.request["command"] != "delete":
+            _, payload = exchange.datagram.split(b" ", 1)
+            execute(parse(bencode.decode(payload)), desk.registry, Times(desk.now, desk.now), READINGS)
+    return desk
 
 
 def ice(desk: Desk, tag: str = "A", media: int = 0) -> MediaIce:
@@ -67,6 +86,19 @@ def test_candidates_of_a_fragment_are_those_of_the_party_that_sent_it() -> None:
     trickle(desk, fragment("a=mid:0", candidate(3), ufrag="bbbb"), from_tag="B", to_tag="A")
     assert (ports(desk), ports(desk, "B")) == ([20001, 20002], [20003])
     assert refused(desk) == {}
+
+
+@pytest.mark.parametrize("scenario", ["chromium_trickle", "chromium_trickle_late"])
+def test_the_candidates_of_a_recorded_browser_are_all_taken(scenario: str) -> None:
+    desk = replayed(scenario)
+    (call,) = desk.registry.calls.values()
+    browser = call.legs[1].medias[0].ice
+    assert browser is not None
+    assert (len(browser.candidates), browser.ended, refused(desk)) == (5, True, {})
+
+
+def test_every_reason_is_known_before_it_happens() -> None:
+    assert set(Desk().registry.trickle.refused) == set(REASONS)
 
 
 def test_an_answer_with_the_flag_is_of_the_answerer() -> None:
@@ -326,7 +358,7 @@ def test_end_to_end_candidates_that_come_later_are_above_ours_too() -> None:
     session = Desk(PLAIN[:1]).offer(BARE, ICE="optional")
     priorities = [ours.priority for ours in read(session, session.medias[0]).candidates]
     assert len(set(priorities)) == len(priorities)
-    assert max(priorities) < priority("srflx", component=2, local_preference=0)
+    assert max(priorities) < priority("relay", component=2)
 
 
 # Bad requests.
