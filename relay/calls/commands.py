@@ -31,7 +31,9 @@ def execute(request: Request, registry: Registry, times: Times, readings: Readin
         case "ping":
             return Outcome({"result": "pong"})
         case "offer" if "fragment" in request.flags:
-            return _fragment(request)
+            return _fragment(request, request.from_tag, registry, times)
+        case "answer" if "fragment" in request.flags:
+            return _fragment(request, request.to_tag, registry, times)
         case "offer":
             return _described(registry.offer(request, times))
         case "answer":
@@ -49,9 +51,13 @@ def _described(described: Described) -> Outcome:
     return Outcome({"sdp": described.sdp, "result": "ok"}, described.changes, described.notes)
 
 
-def _fragment(request: Request) -> Outcome:
-    """Candidates that come later: ours are known at once, and checks show the peer's."""
-    return Outcome({"result": "ok"}, notes=("fragment: candidates are learnt from checks",))
+def _fragment(request: Request, sender: str | None, registry: Registry, times: Times) -> Outcome:
+    """Candidates that come later. Nothing goes to the other party: it has its own ICE with us, or has none.
+
+    Where the parties check each other, the proxy sends the INFO on as it came.
+    """
+    registry.fragment(request, sender, times)
+    return Outcome({"result": "ok"})
 
 
 def _delete(request: Request, registry: Registry, times: Times, readings: Readings) -> Outcome:

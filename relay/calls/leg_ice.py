@@ -26,6 +26,12 @@ from sdp.rewrite import IceOut, Keep
 MAX_CHECKED = 16
 """Candidates of a lite peer that are checked: it has a public address or two."""
 
+MAX_CANDIDATES = 100
+"""Remembered of one peer; a host has a handful of addresses."""
+
+LATER = Candidate("later", 1, "udp", 1 << 23, "0.0.0.0", 9, "host")
+"""Stands for those that a peer will tell: ours must be below, also below a relayed one (16777215 at best)."""
+
 END_TO_END = frozenset({"optional", "force-relay"})
 
 
@@ -108,20 +114,36 @@ def heard(media: Media, said: IceDescription, now: float, is_ours: Callable[[Add
     if media.ice is None or said.ufrag is None or said.pwd is None:
         return []
     media.ice.remote = Credentials(said.ufrag, said.pwd)
+    media.ice.candidates, media.ice.lite = said.candidates[:MAX_CANDIDATES], said.lite
+    media.ice.ended = said.end_of_candidates
     if media.ice.agent is None:
         return []
     outputs = media.ice.agent.set_remote(media.ice.remote, now, said.lite)
     if said.lite:
-        outputs += _check_all(media, media.ice.agent, said, now, is_ours)
+        outputs += _check_all(media, media.ice.agent, said.candidates[:MAX_CHECKED], now, is_ours)
     return outputs
 
 
+def check_added(
+    media: Media, added: Sequence[Candidate], now: float, is_ours: Callable[[Address], bool]
+) -> list[Output]:
+    """Checks of candidates that were added to those of ``media`` just now."""
+    if media.ice is None or media.ice.agent is None or not media.ice.lite:
+        return []
+    room = max(MAX_CHECKED - (len(media.ice.candidates) - len(added)), 0)
+    return _check_all(media, media.ice.agent, added[:room], now, is_ours)
+
+
 def _check_all(
-    media: Media, agent: Agent, said: IceDescription, now: float, is_ours: Callable[[Address], bool]
+    media: Media,
+    agent: Agent,
+    candidates: Sequence[Candidate],
+    now: float,
+    is_ours: Callable[[Address], bool],
 ) -> list[Output]:
     """Ordinary checks, which only a lite peer needs: it never checks us (RFC 8445, section 6.1.1)."""
     outputs: list[Output] = []
-    for candidate in said.candidates[:MAX_CHECKED]:
+    for candidate in candidates:
         to = (candidate.address, candidate.port)
         if candidate.transport.lower() != "udp" or not candidate.port or is_ours(to):
             continue
@@ -171,6 +193,8 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
     relayed = wording.option == "force-relay"
     if media.ice.mode is Mode.PASSED:
         kept = [c for c in said.candidates if not (relayed and c.type == "relay")]
+        if said.trickle and not said.end_of_candidates:
+            kept.append(LATER)
         return IceOut(None, None, _own(kept, media, wording), Keep.NOT_RELAY if relayed else Keep.ALL)
     local = media.ice.local
     own = _own((), media, wording) if wording.candidates else ()

@@ -21,6 +21,7 @@ from relay.calls.resources import LocalAddress, LocalPort, Resources
 from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, Told, link
 from relay.ice.outputs import Output
 from relay.ng.request import Request
+from sdp.bundle import leaders
 from sdp.ice import IceDescription
 from sdp.ice import read as read_ice
 from sdp.media import Connection, is_rtp, origin, rtcp_mux
@@ -102,12 +103,13 @@ class Exchange:
 
     def _fits_in_bundle(self, index: int) -> bool:
         """Whether an offered media can share a port: checks end here, and keys, if any, are of DTLS."""
-        section = self.session.medias[index]
-        said, keys = read_ice(self.session, section), leg_security.read(self.session, section)
+        section, leader = self.session.medias[index], self.session.medias[leaders(self.session)[index] or 0]
+        keys = leg_security.read(self.session, section)
+        said = read_ice(self.session, leader)
         theirs = self._with_medias(self.receiver).medias[index]
         mode = leg_ice.mode_offered(self.request.ice, self.receiver.carrier(theirs), said.offered)
         ended = said.offered and mode is not Mode.PASSED
-        muxed = rtcp_mux(section) and "reject" not in self.request.rtcp_mux
+        muxed = rtcp_mux(leader) and "reject" not in self.request.rtcp_mux
         return is_rtp(section.protocol) and ended and muxed and (keys.dtls.offered or not keys.secure)
 
     # The offer.
@@ -139,9 +141,9 @@ class Exchange:
             return None
         listen(self.sender, ours, self.session, section, self.request)
         theirs.kind, theirs.opaque = ours.kind, ours.opaque
-        ours.mux_offered = rtcp_mux(section)
+        ours.mux_offered = rtcp_mux(self._leading(ours, section))
         ours.mux = ours.mux and ours.mux_offered
-        said = read_ice(self.session, section)
+        said = read_ice(self.session, self._leading(ours, section))
         keys = leg_security.read(self.session, section)
         ours.trickles = said.trickle
         announced = Announced(self.session, section, self.request, ours.mux, said.offered)
@@ -182,6 +184,10 @@ class Exchange:
             said, announced, single, theirs.mux_advertised, self.receiver.ice_option, security,
             self._mid(theirs, ours),
         )  # fmt: skip
+
+    def _leading(self, media: Media, section: sdp.Media) -> sdp.Media:
+        """Where the sender describes the transport of ``media`` (RFC 9143, section 7.1.3)."""
+        return section if media.bundle is None else self.session.medias[media.bundle]
 
     def _mid(self, theirs: Media, ours: Media) -> str | None:
         """The name of this media for the receiver of an offer: its own, the offerer's, or a new one."""
@@ -269,7 +275,7 @@ class Exchange:
             return None
         listen(self.sender, ours, self.session, section, self.request)
         accepted = rtcp_mux(section) or ours.follows
-        said = read_ice(self.session, section)
+        said = read_ice(self.session, self._leading(ours, section))
         keys = leg_security.read(self.session, section)
         ours.trickles = said.trickle
         ours.mux = accepted and ours.mux_advertised

@@ -19,9 +19,11 @@ from relay.calls.interfaces import Interfaces
 from relay.calls.negotiate import Exchange
 from relay.calls.parties import find_parties
 from relay.calls.resources import OutOfPorts, Resources
-from relay.calls.state import Call, Leg
+from relay.calls.state import Call, Leg, Media
 from relay.calls.timers import Timers, expired
+from relay.calls.trickle import Trickle
 from relay.forward.rule import Address
+from relay.ice.outputs import Output
 from relay.ng.errors import (
     BAD_ASSOCIATION,
     BAD_SDP,
@@ -35,6 +37,7 @@ from relay.ng.errors import (
     NgError,
 )
 from relay.ng.request import Request
+from sdp.fragment import Fragment
 from sdp.rewrite import Change, loop_id
 from sdp.session import SdpError, Session
 
@@ -80,6 +83,8 @@ class Registry:
     refused_stun: Counter[str] = field(default_factory=Counter)
     failed_dtls: Counter[str] = field(default_factory=Counter)
     """Handshakes without keys, by reason."""
+    trickle: Trickle = field(default_factory=Trickle)
+    """Fragments of descriptions, with candidates."""
     _holdings: dict[str, Holding] = field(default_factory=dict)
     _by_port: dict[int, str] = field(default_factory=dict)
     _due: list[tuple[float, str]] = field(default_factory=list)
@@ -114,6 +119,27 @@ class Registry:
             raise NgError(BAD_ASSOCIATION)
         parties = (request.to_tag, request.from_tag)
         return self._exchange(call, request, session, parties, Exchange.answer, times)
+
+    def fragment(self, request: Request, sender: str | None, times: Times) -> None:
+        """Candidates of the party ``sender`` (a tag) that come after its description, or before it.
+
+        Raises ``NgError`` where the request says too little, or the fragment is too long.
+        """
+        if not request.sdp:
+            raise NgError(NO_SDP)
+        if request.call_id is None:
+            raise NgError(NO_CALL_ID)
+        if sender is None:
+            raise NgError(NO_FROM_TAG if request.command == "offer" else NO_TO_TAG)
+        try:
+            fragment = Fragment.parse(request.sdp)
+        except SdpError as error:
+            raise NgError(BAD_SDP) from error
+        call = self.calls.get(request.call_id)
+        is_ours = self.interfaces.is_ours
+        found = self.trickle.received(request.call_id, call, sender, fragment, times.now, is_ours)
+        if call is not None:
+            self._begin(call, found, times.now)
 
     def find(self, call_id: str | None) -> Call:
         """The call with this id. Raises ``NgError``."""
@@ -178,6 +204,7 @@ class Registry:
     def tick(self, now: float, last_packet: Callable[[int], float]) -> list[tuple[str, str]]:
         """End what is over. Returns call-ids and reasons."""
         ended = []
+        self.trickle.tick(now)
         for call in list(self.calls.values()):
             reason = expired(call, self.timers, now, last_packet)
             if reason is not None:
@@ -222,6 +249,13 @@ class Registry:
             heapq.heappush(self._due, (deadline, call.call_id))
 
     # Inside.
+
+    def _begin(self, call: Call, found: list[tuple[Media, list[Output]]], now: float) -> None:
+        """Send the checks that ICE agents want to send."""
+        for media, outputs in found:
+            checks.carry_out(media, outputs, now, self.resources)
+        self._holdings[call.call_id].sync(call)
+        self._plan(call)
 
     def _looped(self, request: Request, session: Session) -> bool:
         """The description went through us before (``loop-protect``)."""
@@ -270,7 +304,7 @@ class Registry:
             if isinstance(error, (NgError, SdpError, OutOfPorts)):
                 raise _as_ng_error(error) from error
             raise
-        self._plan(call)
+        self._begin(call, self.trickle.described(call, times.now, self.interfaces.is_ours), times.now)
         call.delete_at = sender.delete_at = receiver.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
@@ -302,6 +336,7 @@ class Registry:
 
     def _end(self, call: Call, reason: str) -> None:
         self.closed[reason] += 1
+        self.trickle.forget(call.call_id)
         self._forget(call)
 
     def _forget(self, call: Call) -> None:

@@ -23,6 +23,7 @@ from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
 from relay.ice.passing import Passer, Side
 from relay.ng.errors import TOO_MANY_CALLS, NgError
+from sdp.candidate import Candidate
 from sdp.crypto import Crypto
 from sdp.dtls import Setup
 
@@ -86,6 +87,12 @@ class MediaIce:
     mode: Mode
     local: Credentials
     remote: Credentials | None = None
+    candidates: tuple[Candidate, ...] = ()
+    """What the peer told of where it is, in its description and in fragments."""
+    ended: bool = False
+    """It said that no more of them come (RFC 8840, section 8)."""
+    lite: bool = False
+    """The peer is ICE-lite."""
     agent: Agent | None = None
     """Ours, when the mode is ``TERMINATED``."""
     passers: tuple[Passer, ...] = ()

@@ -36,4 +36,5 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         ng_repeats=ng.repeats,
         ng_unanswerable=ng.unanswerable,
         stun_refused=engine.registry.refused_stun,
+        trickle_refused=engine.registry.trickle.refused,
     )

@@ -56,6 +56,7 @@ class Snapshot:
     ng_repeats: int = 0  # answered from the reply cache
     ng_unanswerable: int = 0  # datagrams without a cookie
     stun_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
+    trickle_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
 
 
 CLOSED = {
@@ -154,6 +155,12 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
     )
     yield _counter(
         "icerelay_stun_refused_total", "STUN datagrams not acted upon, by reason", "reason", now.stun_refused
+    )
+    yield _counter(
+        "icerelay_trickle_refused_total",
+        "Fragments, parts of them or single candidates not used, by reason",
+        "reason",
+        now.trickle_refused,
     )
 
 

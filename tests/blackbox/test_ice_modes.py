@@ -264,6 +264,15 @@ def test_a_fragment_for_nobody_is_answered_and_makes_no_call(call: Dialogue) -> 
     assert not call.exists
 
 
+def test_a_fragment_of_another_generation_is_counted(daemon: Daemon, call: Dialogue) -> None:
+    call.offer(recorded("chromium-audio-trickle-offer"), ICE="remove")
+    before = daemon.metric("icerelay_trickle_refused_total")
+    for ufrag in ("else", recorded("chromium-audio-trickle-offer").partition("a=ice-ufrag:")[2][:4]):
+        fragment = sdp(f"a=ice-ufrag:{ufrag}", "m=audio 9 RTP/AVP 0", "a=mid:0", "a=end-of-candidates")
+        call.ask("offer", sdp=fragment, from_tag="A", flags=["fragment"])
+    assert daemon.metric("icerelay_trickle_refused_total") == before + 1
+
+
 # Restart and re-offer.
 
 

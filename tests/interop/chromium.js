@@ -9,6 +9,10 @@ class Phone {
       channel.onmessage = ({data}) => channel.send(data);
     };
     if (data) this.channel = this.peer.createDataChannel("");
+    this.found = [];
+    this.peer.onicecandidate = ({candidate}) => {
+      if (candidate?.candidate) this.found.push(candidate.toJSON());
+    };
     this.codec = codec;
     const mouth = this.context.createMediaStreamDestination();
     const oscillator = new OscillatorNode(this.context, {frequency});
@@ -79,6 +83,12 @@ class Phone {
     const complete = () => this.peer.iceGatheringState === "complete";
     await this.reached("icegatheringstatechange", complete);
     return this.peer.localDescription.sdp;
+  }
+
+  // The candidates of the description before gathering, once all are known.
+  async candidates() {
+    await this.reached("icegatheringstatechange", () => this.peer.iceGatheringState === "complete");
+    return this.found;
   }
 
   async accept({sdp}) {

@@ -140,6 +140,10 @@ class WebPhone:
         """Our answer to an offer."""
         return str(await self._ask("answer", sdp=sdp, gathered=gathered))
 
+    async def candidates(self) -> list[dict[str, Any]]:
+        """As JavaScript has them: what an offer or answer that was not `gathered` did not tell."""
+        return list(await self._ask("candidates"))
+
     async def accept(self, sdp: str) -> None:
         """The answer to our offer has come."""
         await self._ask("accept", sdp=sdp)

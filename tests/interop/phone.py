@@ -80,7 +80,8 @@ class Phone(Endpoint):
     def call(self, user: str, *words: str) -> "Call":
         """Send an INVITE; `words` tell Kamailio how to drive the relay (see kamailio.cfg)."""
         with self.changed:
-            call = Call(self, f"{secrets.token_hex(6)}@{self.host}", f"<{self.uri(user)}>", self.uri(user))
+            peer = self.uri(user)
+            call = self.new_call(f"{secrets.token_hex(6)}@{self.host}", f"<{peer}>", peer)
             call.words = words
             call.direction = "sendrecv"
             self.calls[call.id] = call
@@ -91,6 +92,10 @@ class Phone(Endpoint):
         """The next call that comes in."""
         self.wait_for(lambda: bool(self._incoming), f"a call for {self.user} at {self.host}", timeout)
         return self._incoming.popleft()
+
+    def new_call(self, id: str, peer: str, target: str) -> "Call":
+        """What a dialog of this phone is."""
+        return Call(self, id, peer, target)
 
     def close(self) -> None:
         super().close()
@@ -116,7 +121,7 @@ class Phone(Endpoint):
         if call is not None:
             call.on_request(request)
         elif request.method == "INVITE":
-            call = Call(self, request.get("Call-ID"), request.get("From"), request.uri("Contact"))
+            call = self.new_call(request.get("Call-ID"), request.get("From"), request.uri("Contact"))
             call.accept_invite(request)
             self.calls[call.id] = call
             self._incoming.append(call)

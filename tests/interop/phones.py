@@ -2,6 +2,7 @@
 
 import secrets
 
+from tests.interop.carrier import Carrier
 from tests.interop.ng import Address
 from tests.interop.phone import Call, Phone
 
@@ -19,6 +20,12 @@ class Phones:
         phone = Phone(f"{user}-{self._suffix}", f"127.0.0.{device}", self._proxy, strict=strict)
         self._phones.append(phone)
         return phone
+
+    def carrier(self, user: str, device: int) -> Carrier:
+        """A phone that carries the descriptions of somebody else."""
+        carrier = Carrier(f"{user}-{self._suffix}", f"127.0.0.{device}", self._proxy)
+        self._phones.append(carrier)
+        return carrier
 
     def close(self) -> None:
         for phone in self._phones:

@@ -155,6 +155,18 @@ def test_medias_without_a_port_of_their_own_get_that_of_the_bundle() -> None:
     assert answer.medias[1].attribute("bundle-only") is None
 
 
+def test_what_the_first_media_of_a_bundle_says_of_the_transport_counts_for_all() -> None:
+    audio, video = browser(ALICE, "a", "v", ports="90").rsplit("m=", 1)
+    video = "".join(
+        f"{line}\r\n" for line in video.splitlines() if not line.startswith(("a=ice", "a=finger", "a=setup"))
+    )
+    desk = Desk()
+    told = desk.offer(f"{audio}m={video}".replace(f"c=IN IP4 {ALICE}", "c=IN IP4 0.0.0.0"), **TO_PLAIN)
+    assert [media.value("c") for media in told.medias] == [None, None]
+    assert told.value("c") == "IN IP4 192.0.2.1"
+    assert groups(desk.answer(plain(BOB, "a", "v"))) == (("a", "v"),)
+
+
 def test_a_plain_phone_is_told_a_port_for_each_media_of_a_bundle() -> None:
     told = Desk().offer(browser(ALICE, "a", "v", ports="90"), **TO_PLAIN)
     assert len(set(ports(told))) == 2

@@ -36,6 +36,7 @@ BUSY = Snapshot(
     ng_bounds=(0.001, 0.1),
     ng_errors={"192.0.2.1": 2},
     ng_repeats=6,
+    trickle_refused={"ufrag": 3, "expired": 0},
 )  # fmt: skip
 
 
@@ -82,6 +83,12 @@ def test_drops_are_counted_by_reason() -> None:
         "stranger": 4, "malformed": 1, "no_output": 0, "no_peer": 0, "send_error": 2, "stun": 0, "auth": 0,
         "replay": 0, "stun_limited": 0, "no_rule": 9,
     }  # fmt: skip
+
+
+def test_candidates_that_were_not_used_are_counted_by_reason() -> None:
+    found = scraped(BUSY)
+    assert found[("icerelay_trickle_refused_total", "ufrag")] == 3
+    assert found[("icerelay_trickle_refused_total", "expired")] == 0
 
 
 def test_latency_is_a_histogram_per_command_over_all_proxies() -> None:
