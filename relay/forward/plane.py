@@ -33,6 +33,7 @@ SUMS = (
     "replay",
     "stun_answered",
     "stun_limited",
+    "feedback",
 )
 """Fields of a row that only grow, and that live on in ``totals``."""
 
@@ -43,7 +44,7 @@ COUNTERS = np.dtype(
     {
         "names": [*SUMS, "last_packet", "last_check", "ssrc", "seq", "payload_type", "state"],
         "formats": [*("u8" for _ in SUMS), "i8", "i8", "u4", "u2", "u1", "u1"],
-        "offsets": [*range(0, 8 * len(SUMS), 8), 128, 136, 144, 148, 150, 151],
+        "offsets": [*range(0, 8 * len(SUMS), 8), 136, 144, 152, 156, 158, 159],
         "itemsize": 192,
     }
 )

@@ -97,6 +97,9 @@ class Rule:
     dtls: bool = False
     """DTLS from a source that the rule accepts goes up as events. Until there are ``keys``, no media passes
     in either direction: it would be in the clear."""
+    plain_rtcp: bool = False
+    """The peer's profile has no RTCP feedback: RTPFB and PSFB packets (RFC 4585) are taken out of what leaves
+    towards it. Not for streams that pass as SRTP: what they hold is not to be read."""
     stun_keys: StunKeys | None = None
     """With ``stun``: checks that are no news are answered by the plane, and do not go up."""
 

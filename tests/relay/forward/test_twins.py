@@ -102,6 +102,7 @@ class Twins:
             generation=rng.choice([0, 0, 1]),
             keys=keys,
             dtls=dtls,
+            plain_rtcp=rng.random() < 0.5,
             stun_keys=self.random_stun_keys(sources) if rng.random() < 0.5 else None,
         )
 
@@ -162,8 +163,10 @@ class Twins:
                 + ssrc.to_bytes(4, "big")
                 + rng.randbytes(rng.randrange(40))
             )
-        if kind < 0.7:
+        if kind < 0.65:
             return bytes([0x81, rng.randint(192, 223)]) + rng.randbytes(rng.randrange(40))
+        if kind < 0.75:
+            return self.random_compound()
         if kind < 0.8:
             extra = 4 * rng.randrange(4)
             cookie = rng.choice([0x2112A442, 0x2112A442, 1]).to_bytes(4, "big")
@@ -171,6 +174,16 @@ class Twins:
         if kind < 0.9:
             return bytes([rng.choice([20, 22, 63])]) + rng.randbytes(rng.randrange(40))
         return rng.randbytes(rng.randrange(30))
+
+    def random_compound(self) -> bytes:
+        """RTCP with feedback or without, at times cut short."""
+        rng = self.rng
+        found = b""
+        for _ in range(rng.randint(1, 4)):
+            words = rng.choice([1, 1, 2, 6])
+            type = rng.choice([200, 201, 202, 203, 205, 206])
+            found += bytes([rng.choice([0x80, 0x81, 0x8F]), type, 0, words]) + rng.randbytes(4 * words)
+        return found[: rng.randint(8, len(found))] if rng.random() < 0.1 else found
 
     def exchange(self, port: int, count: int, now: float) -> None:
         """Datagrams from anyone to one port; what comes out of both planes is the same."""
