@@ -102,8 +102,10 @@ class Exchange:
         words = self.request.rtcp_mux
         theirs.mux_words = words
 
-        mode = leg_ice.mode_offered(self.request.ice, theirs, said.offered)
-        own_mode = Mode.OFF if not said.offered else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
+        with_ice = said.offered and "ice-reject" not in self.request.flags
+        forgets = "reset" in self.request.flags
+        mode = leg_ice.mode_offered(self.request.ice, theirs, with_ice, forgets)
+        own_mode = Mode.OFF if not with_ice else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
         restart = leg_ice.restarted(ours, said)
         leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
         self.sender.family = announced.family
@@ -128,7 +130,7 @@ class Exchange:
 
     def _offer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         target = leg_security.target_protocol(self.request, keys.protocol, theirs)
-        theirs.through = leg_security.passes_through(ours, theirs, keys, target, self.request)
+        ours.through = theirs.through = leg_security.passes_through(ours, theirs, keys, target, self.request)
         if theirs.through:
             theirs.protocol = keys.protocol
             return None
@@ -139,13 +141,11 @@ class Exchange:
     def _answer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         if ours.through:
             return None
-        asked = self.request.transport_protocol
-        if asked:
-            theirs.protocol = keys.protocol if asked == "accept" else asked
         leg_security.hear_answer(ours, keys, self.resources)
+        leg_security.settle_offerer(theirs, ours, keys.protocol, self.request, self.resources)
         for media in (ours, theirs):
             leg_security.key_up(media, self.holding)
-        return leg_security.make_answer(theirs, self.request.dtls_fingerprint)
+        return leg_security.make_answer(theirs, self.request)
 
     def _family_of(self, leg: Leg, wanted: str) -> str:
         """The family a leg speaks stays; a new leg takes the offerer's."""
@@ -176,7 +176,7 @@ class Exchange:
             copy = _media(self.sender, media.index, None)
             copy.kind, copy.protocol, copy.opaque = media.kind, media.protocol, media.opaque
             copy.mux_words, copy.mux_advertised = media.mux_words, media.mux_advertised
-            copy.through = media.through
+            copy.through, copy.opportunistic = media.through, media.opportunistic
             copy.security = leg_security.adopt(media.told.security) if media.told is not None else None
             if media.told is None:
                 continue
@@ -359,7 +359,7 @@ class Exchange:
 ANSWERS_WITHIN = 30.0
 """Seconds after an answer in which another phone may answer the same offer: its 200 crossed our CANCEL."""
 
-NO_EFFECT_YET = frozenset({"ice-reject", "media-handover", "reset", "webrtc"})
+NO_EFFECT_YET = frozenset({"media-handover"})
 """Flags that a proxy may send for good reasons, and that the log names once."""
 
 ZERO = {"IP4": "0.0.0.0", "IP6": "::"}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from relay.calls.state import Call, Leg, Media, MediaIce, Mode, Path, Stream
 from relay.forward.rule import MAX_USERNAME, Learn, Rule, StunKeys
+from sdp.protocol import Profile
 
 
 def rules(call: Call) -> dict[int, Rule]:
@@ -21,10 +22,11 @@ def rules(call: Call) -> dict[int, Rule]:
         partner = call.legs.get(leg.partner) if leg.partner is not None else None
         for media in leg.medias:
             heard_by = _media(partner, media.index)
+            plain_rtcp = _lacks_feedback(media, heard_by)
             for stream in (*media.streams, *media.retiring):
                 targets = _targets(heard_by, stream.component)
                 for path in stream.paths:
-                    found[path.rule] = _rule(leg, media, stream, path, targets)
+                    found[path.rule] = _rule(leg, media, stream, path, targets, plain_rtcp)
     return found
 
 
@@ -51,7 +53,21 @@ def _targets(media: Media | None, component: int) -> Targets:
     return (same.path.rule,), (rtcp.path.rule,)
 
 
-def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) -> Rule:
+def _is_locked(media: Media, stream: Stream) -> bool:
+    """Media may pass protected only: a handshake is possible, or there are no keys, be it yet or for good."""
+    security = media.security
+    return security is not None and (security.identity is not None or stream.component not in security.keys)
+
+
+def _lacks_feedback(media: Media, other: Media | None) -> bool:
+    """Whether the other side may send RTCP feedback that this side's profile does not have (RFC 4585)."""
+    if other is None or media.through:
+        return False
+    ours, theirs = Profile.of(media.protocol), Profile.of(other.protocol)
+    return ours is not None and theirs is not None and theirs.feedback and not ours.feedback
+
+
+def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets, plain_rtcp: bool) -> Rule:
     rtp, rtcp = targets
     with_ice = media.ice is not None
     if with_ice:
@@ -73,7 +89,8 @@ def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) 
         opaque=media.opaque,
         generation=stream.generation,
         keys=media.security.keys.get(stream.component) if media.security is not None else None,
-        dtls=media.security is not None and media.security.identity is not None,
+        dtls=_is_locked(media, stream),
+        plain_rtcp=plain_rtcp,
         stun_keys=_stun_keys(media.ice, path) if media.ice is not None else None,
     )
 
