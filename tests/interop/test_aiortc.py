@@ -12,6 +12,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamTrack
 
 from sdp.session import Session
+from tests.interop.ng import Value
 from tests.interop.plain import (
     FRAME,
     PACKETS,
@@ -131,10 +132,13 @@ def test_a_webrtc_phone_calls_a_plain_one(relay: Relay, monkeypatch: pytest.Monk
     run(scenario, monkeypatch)
 
 
-def test_a_plain_phone_calls_a_webrtc_one(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", [TO_WEBRTC, {"flags": ["webrtc"]}, {"rtpp-flags": "WebRTC"}])
+def test_a_plain_phone_calls_a_webrtc_one(
+    words: dict[str, Value], relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         web, plain = WebPhone(), PlainPhone()
-        told = relay.client.ask("offer", call_id="plain", from_tag="A", sdp=plain.sdp(), **TO_WEBRTC)
+        told = relay.client.ask("offer", call_id="plain", from_tag="A", sdp=plain.sdp(), **words)
         await web.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(told["sdp"]), "offer"))
         await web.peer.setLocalDescription(await web.peer.createAnswer())
         answer = relay.client.ask(
