@@ -112,7 +112,7 @@ def make_offer(theirs: Media, said: Said, request: Request, resources: Resources
     security = theirs.security
     if request.dtls == "off" and not profile.dtls:
         security.identity = None
-    elif security.identity is None and not security.keys:
+    elif security.identity is None and (profile.dtls or not security.keys):
         security.identity = resources.identity()
     if profile.dtls or "off" in request.sdes:
         security.offered = ()

@@ -101,3 +101,13 @@ def test_the_answer_changes_the_protocol_as_far_as_the_keys_allow(
     desk.offer(description(offered, ALICE, 10000, "actpass", line), transport_protocol="RTP/AVP")
     answer = desk.answer(sdp(BOB), transport_protocol=asked)
     assert answer.medias[0].protocol == answered
+
+
+def test_a_leg_with_sdes_is_offered_dtls_when_its_protocol_changes() -> None:
+    desk = Desk()
+    offer = desk.offer(sdp(), transport_protocol="RTP/SAVP", DTLS="off")
+    first = crypto.read(offer.medias[0])[0]
+    line = Crypto(first.tag, first.suite, bytes(len(first.key)))
+    desk.answer(description("RTP/SAVP", BOB, 20000, "", line))
+    again = desk.offer(sdp(), to_tag="B", transport_protocol="UDP/TLS/RTP/SAVP")
+    assert_speaks(again, "UDP/TLS/RTP/SAVP", False)
