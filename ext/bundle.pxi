@@ -59,10 +59,14 @@ cdef row *of_media(
     return found
 
 
+cdef inline bint is_member(const row *leader, const row *here) noexcept nogil:
+    return here.rule.marks.leader == leader.rule.id + 1 and here.rule.port == leader.rule.port
+
+
 cdef inline row *member(worker *self, const row *leader, int place) noexcept nogil:
     """A rule of the leader's port, if it is of the bundle; else NULL."""
     cdef row *here = &self.rows[self.ports[leader.rule.port].rules[place]]
-    return here if here.rule.marks.leader == leader.rule.id + 1 else NULL
+    return here if is_member(leader, here) else NULL
 
 
 cdef row *with_mid(worker *self, const row *leader, const uint8_t *mid, uint32_t size) noexcept nogil:
@@ -83,7 +87,7 @@ cdef row *with_ssrc(worker *self, const row *leader, uint32_t ssrc) noexcept nog
     for j in range(min(leader.learnt_count, <uint32_t>MAX_LEARNT)):
         if leader.learnt[j].ssrc == ssrc:
             here = &self.rows[leader.learnt[j].rule]
-            if here.owner == self.number and here.rule.marks.leader == leader.rule.id + 1:
+            if here.owner == self.number and is_member(leader, here):
                 return here
     for i in range(self.ports[leader.rule.port].count):
         here = member(self, leader, i)

@@ -14,7 +14,7 @@ cdef encode(rule, dict life, rule_t *to):
     if rule.hint is not None:
         parse(rule.hint, 1, &to.hint)
     to.learn, to.asymmetric, to.stun = rule.learn, rule.asymmetric, rule.stun
-    to.opaque, to.dtls = rule.opaque, rule.dtls
+    to.opaque, to.dtls, to.plain_rtcp = rule.opaque, rule.dtls, rule.plain_rtcp
     to.source_count, to.rtp_count, to.rtcp_count = len(rule.sources), len(rule.rtp), len(rule.rtcp)
     for index, source in enumerate(rule.sources):
         parse(source[0], source[1], &to.sources[<int>index])

@@ -39,6 +39,7 @@ from posix.unistd cimport read, usleep, write
 include "rules.pxi"
 include "system.pxi"
 include "srtp.pxi"
+include "rtcp.pxi"
 include "worker.pxi"
 include "addresses.pxi"
 include "latching.pxi"

@@ -205,22 +205,20 @@ cdef void forward(
             BUMP(&counters.no_peer, 1)
         elif there.rule.port == NO_PORT or there.send_to.address.port == 0:
             BUMP(&counters.no_peer, 1)
-        elif not is_secured(there):
-            queue(self, here.rule.id, there, slot, length, UNKNOWN)
-        elif not has_keys(there):
+        elif is_secured(there) and not has_keys(there):
             BUMP(&counters.no_peer, 1)
-        elif kind == RTP or kind == RTCP:
+        elif not is_secured(there) or kind == RTP or kind == RTCP:
             queue(self, here.rule.id, there, slot, length, kind)
         else:
             BUMP(&counters.no_output, 1)
 
 
 cdef void queue(
-    worker *self, uint32_t origin, row *there, unsigned int slot, uint32_t length, int protect
+    worker *self, uint32_t origin, row *there, unsigned int slot, uint32_t length, int kind
 ) noexcept nogil:
     """Put a datagram of the inbox into the outbox, which holds datagrams of one socket.
 
-    ``protect`` is RTP or RTCP if a protected copy is to be sent, else UNKNOWN.
+    Others may get the same datagram, so what is changed for one peer is a copy.
     """
     cdef port_t *port = &self.ports[there.rule.port]
     cdef uint8_t *data = self.buffers[slot]
@@ -233,12 +231,18 @@ cdef void queue(
     if name == 0:
         BUMP(&self.counters[origin].send_error, 1)
         return
-    if protect != UNKNOWN:
+    if kind == RTCP and there.rule.plain_rtcp:
+        data = self.sealed[i]
+        length = without_feedback(self.buffers[slot], length, data)
+        if length == 0:
+            BUMP(&self.counters[origin].feedback, 1)
+            return
+    elif is_secured(there):
         data = self.sealed[i]
         memcpy(data, self.buffers[slot], length)
-        if seal(self, there, data, &length, protect == RTCP):
-            BUMP(&self.counters[origin].send_error, 1)
-            return
+    if is_secured(there) and seal(self, there, data, &length, kind == RTCP):
+        BUMP(&self.counters[origin].send_error, 1)
+        return
     self.out_fd = port.fd
     self.out_from[i] = origin
     self.out_to[i] = there.rule.id

@@ -124,6 +124,7 @@ struct rule {
     uint8_t stun;
     uint8_t opaque;
     uint8_t dtls;
+    uint8_t plain_rtcp;
     uint8_t source_count;
     uint8_t rtp_count;
     uint8_t rtcp_count;
@@ -166,13 +167,14 @@ struct counters {
     uint64_t stun_answered;
     uint64_t stun_limited;
     uint64_t no_media;
+    uint64_t feedback;
     int64_t last_packet; /* CLOCK_MONOTONIC, ns; 0: never */
     int64_t last_check;
     uint32_t ssrc;
     uint16_t seq;
     uint8_t payload_type;
     uint8_t state;       /* enum latch_state */
-    uint64_t unused[4];
+    uint64_t unused[3];
 };
 _Static_assert(sizeof(struct counters) == 192, "three cache lines, shared with no other row");
 

@@ -43,7 +43,7 @@ cdef extern from "rules.h" nogil:
     struct rule_t "rule":
         uint32_t id, life, port, generation
         address remote, hint
-        uint8_t learn, asymmetric, stun, opaque, dtls, source_count, rtp_count, rtcp_count
+        uint8_t learn, asymmetric, stun, opaque, dtls, plain_rtcp, source_count, rtp_count, rtcp_count
         keys_handle keys
         output rtp[64]
         output rtcp[64]
@@ -61,7 +61,7 @@ cdef extern from "rules.h" nogil:
     struct counters_t "counters":
         uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
         uint64_t stranger, malformed, no_output, no_peer, send_error, stun, auth, replay
-        uint64_t stun_answered, stun_limited, no_media
+        uint64_t stun_answered, stun_limited, no_media, feedback
         int64_t last_packet, last_check
         uint32_t ssrc
         uint16_t seq

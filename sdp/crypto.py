@@ -41,13 +41,16 @@ SUITES: dict[str, Suite] = {
         Suite("F8_128_HMAC_SHA1_80", 16, 14, 10, 10, False),
         Suite("F8_128_HMAC_SHA1_32", 16, 14, 4, 10, False),
         Suite("NULL_HMAC_SHA1_80", 16, 14, 10, 10, True),
-        Suite("NULL_HMAC_SHA1_32", 16, 14, 4, 10, True),
+        Suite("NULL_HMAC_SHA1_32", 16, 14, 4, 10, False),
     )
 }
 """By name, the best first: the order in which rtpengine offers them (RFC 4568, RFC 6188, RFC 7714)."""
 
-UNDERSTOOD = frozenset({"UNENCRYPTED_SRTP", "UNENCRYPTED_SRTCP", "UNAUTHENTICATED_SRTP", "KDR=0"})
-"""Session parameters that libsrtp can honour, besides ``WSH``, which is only advice."""
+UNDERSTOOD = frozenset({"KDR=0", "FEC_ORDER=FEC_SRTP"})
+"""Session parameters that ask for what is done anyway, besides ``WSH``, which is only advice.
+
+``UNENCRYPTED_SRTP`` and the like are not here: what we send is encrypted and authenticated.
+"""
 
 # Words of digits are bounded, for Python refuses to read thousands of them.
 _CRYPTO = re.compile(r"(\d{1,9})\s+(\S+)\s+(\S+(?:\s+inline:\S+)*)(?:\s+(.*))?", re.ASCII | re.DOTALL)
@@ -101,6 +104,8 @@ class Crypto:
         known = SUITES.get(suite.upper())
         key = _key(inline[1], known, value)
         lifetime, mki = _lifetime_and_mki(inline[3], value)
+        if mki is None and len(keys) > inline.end():
+            raise _malformed("several keys and no MKI to tell them apart", value)
         name, parameters = known.name if known else suite, tuple(rest.split()) if rest else ()
         found = cls(int(tag), name, key, lifetime, mki, parameters, bool(inline[2]))
         object.__setattr__(found, "_text", value)
@@ -108,9 +113,14 @@ class Crypto:
 
     @property
     def supported(self) -> bool:
-        """Whether we can send and receive so: the suite, and every parameter that is not optional (``-``)."""
+        """Whether we can send and receive so: the suite, and every parameter that is not optional (``-``).
+
+        Packets with an MKI are beyond us, so a line that asks for one is not (RFC 4568, section 5.1.2).
+        """
         known = SUITES.get(self.suite)
-        return known is not None and known.supported and all(map(_understood, self.parameters))
+        if known is None or not known.supported or self.mki is not None:
+            return False
+        return all(map(_understood, self.parameters))
 
     def __str__(self) -> str:
         if self._text:

@@ -35,18 +35,18 @@ LATER = Candidate("later", 1, "udp", 1 << 23, "0.0.0.0", 9, "host")
 END_TO_END = frozenset({"optional", "force-relay"})
 
 
-def mode_offered(option: str | None, media: Media, offerer_has_ice: bool) -> Mode:
+def mode_offered(option: str | None, media: Media, offerer_has_ice: bool, forgets: bool = False) -> Mode:
     """ICE towards the leg that is offered to (``docs/ng.md``, table of ICE modes).
 
     Without an option a first offer passes on what the offerer has; later ones
-    keep what was agreed.
+    keep what was agreed, unless the proxy wants that forgotten.
     """
     if option == "remove":
         return Mode.OFF
     if option in END_TO_END:
         return Mode.PASSED if offerer_has_ice else Mode.TERMINATED
     if option in (None, "default"):
-        if media.described:
+        if media.described and not forgets:
             return media.ice.mode if media.ice else Mode.OFF
         return Mode.TERMINATED if offerer_has_ice else Mode.OFF
     return Mode.TERMINATED

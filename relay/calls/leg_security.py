@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sdp
+from relay.calls import suites
 from relay.calls.holding import Holding
 from relay.calls.resources import Resources
 from relay.calls.state import Media, Mode, Security
@@ -23,7 +24,8 @@ from sdp import dtls
 from sdp.crypto import SUITES, Crypto
 from sdp.crypto import read as read_crypto
 from sdp.dtls import DtlsDescription, Setup, answer_setup, offerer_role
-from sdp.protocol import Profile
+from sdp.osrtp import opportunistic
+from sdp.protocol import Profile, carries_dtls
 from sdp.rewrite import SecurityOut
 
 DEFAULT_HASH = "sha-256"
@@ -36,6 +38,8 @@ class Said:
     protocol: str
     dtls: DtlsDescription
     crypto: tuple[Crypto, ...]
+    opportunistic: bool
+    """Keys stand beside a plain profile (RFC 8643)."""
 
     @property
     def secure(self) -> bool:
@@ -45,7 +49,8 @@ class Said:
 
 def read(session: sdp.Session, section: sdp.Media) -> Said:
     """The security attributes that count for one media."""
-    return Said(section.protocol, dtls.read(session, section), read_crypto(section))
+    lines = () if carries_dtls(section.protocol) else read_crypto(section)
+    return Said(section.protocol, dtls.read(session, section), lines, opportunistic(session, section))
 
 
 def passes_through(ours: Media, theirs: Media, said: Said, target: str, request: Request) -> bool:
@@ -54,42 +59,52 @@ def passes_through(ours: Media, theirs: Media, said: Said, target: str, request:
         return True
     if ours.security is not None or theirs.security is not None:
         return False
-    asked = request.sdes or request.dtls or request.dtls_reverse
-    return bool(said.crypto) and not said.dtls.offered and target == said.protocol and not asked
+    if request.sdes or request.dtls or request.dtls_reverse or request.osrtp or "recrypt" in request.flags:
+        return False
+    if said.opportunistic and _asked(request):
+        return False
+    return bool(said.crypto) and not said.dtls.offered and target == said.protocol
 
 
 def target_protocol(request: Request, offered: str, theirs: Media) -> str:
-    """The protocol of the leg that is offered to: as asked, as before, or as offered."""
-    asked = request.transport_protocol
-    if asked and asked != "accept":
-        return asked
-    return theirs.protocol if theirs.described else offered
+    """The protocol of the leg that is offered to: as asked, as before, or as offered.
+
+    ``OSRTP=offer`` makes it a plain one.
+    """
+    asked = _asked(request)
+    as_before = theirs.described and "reset" not in request.flags
+    target = asked or (theirs.protocol if as_before else offered)
+    profile = Profile.of(target)
+    return str(profile.as_plain()) if profile is not None and "offer" in request.osrtp else target
 
 
 def hear_offer(ours: Media, said: Said, request: Request, resources: Resources) -> None:
-    """The leg of the offerer: its DTLS wins over its SDES, and that over nothing."""
+    """The leg of the offerer: its DTLS wins over its SDES unless that is preferred.
+
+    What is to be encrypted and cannot be passes in neither direction.
+    """
     profile = Profile.of(said.protocol)
-    if profile is None or not said.secure:
+    ours.opportunistic = said.opportunistic and "accept" not in request.osrtp
+    current = ours.security.remote if ours.security is not None else None
+    line = suites.taken(said.crypto, request.sdes, resources.suites(), current)
+    if profile is None:
         ours.security = None
-    elif said.dtls.offered:
+    elif said.dtls.offered and not (line is not None and "prefer" in request.sdes):
         before = ours.security if ours.security is not None and ours.security.identity else None
         passive = "passive" in (request.dtls_reverse, request.dtls)
-        current = before.setup if before is not None else None
-        _agree_on_dtls(ours, said, answer_setup(said.dtls.setup, current, passive), resources)
+        role = before.setup if before is not None else None
+        _agree_on_dtls(ours, said, answer_setup(said.dtls.setup, role, passive), resources).alternative = line
+    elif line is not None:
+        _agree_on_sdes(ours, line, "pad" in request.sdes, resources)
     else:
-        chosen = next((line for line in said.crypto if line.supported), None)
-        if chosen is None:
-            ours.security = None
-        elif ours.security is None or ours.security.remote != chosen:
-            key = resources.random_key(SUITES[chosen.suite].length)
-            own = Crypto(chosen.tag, chosen.suite, key, padding="pad" in request.sdes)
-            ours.security = Security(offered=(own,), remote=chosen)
+        ours.security = Security() if profile.secure else None
 
 
 def make_offer(theirs: Media, said: Said, request: Request, resources: Resources) -> SecurityOut:
     """The leg that is offered to, and what it is told."""
     profile = Profile.of(theirs.protocol)
-    if profile is None or not profile.secure:
+    theirs.opportunistic = _beside_plain(theirs, said, request)
+    if profile is None or not (profile.secure or theirs.opportunistic):
         theirs.security = None
         return SecurityOut()
     if theirs.security is None:
@@ -97,18 +112,24 @@ def make_offer(theirs: Media, said: Said, request: Request, resources: Resources
     security = theirs.security
     if request.dtls == "off" and not profile.dtls:
         security.identity = None
-    elif security.identity is None and not security.keys:
+    elif security.identity is None and (profile.dtls or not security.keys):
         security.identity = resources.identity()
     if profile.dtls or "off" in request.sdes:
         security.offered = ()
     elif not security.offered and not (security.identity and security.handshakes):
-        security.offered = _suites(said.crypto, request.sdes, resources)
+        names = suites.offered(said.crypto, request.sdes, resources.suites())
+        security.offered = tuple(
+            Crypto(tag, name, resources.random_key(SUITES[name].length)) for tag, name in enumerate(names, 1)
+        )
     hash = request.dtls_fingerprint or DEFAULT_HASH
-    return _written(security, Setup.ACTPASS, hash)
+    return _written(security, Setup.ACTPASS, hash, request.sdes)
 
 
 def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
-    """The leg of the answerer: which of what we offered it took."""
+    """The leg of the answerer: which of what we offered it took.
+
+    If that is nothing, a plain profile makes media plain; under another one none passes.
+    """
     security = ours.security
     if security is None:
         return
@@ -116,19 +137,39 @@ def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
         _agree_on_dtls(ours, said, offerer_role(said.dtls.setup), resources)
         security.offered, security.remote = (), None
         return
-    taken = next((line for line in said.crypto if _own(security, line) is not None), None)
-    if taken is None:
-        ours.security = None
-    else:
+    usable = resources.suites()
+    lines = (line for line in said.crypto if suites.acceptable(line, usable))
+    taken = next((line for line in lines if _own(security, line) is not None), None)
+    if taken is not None:
         security.identity, security.remote = None, taken
+    else:
+        profile = Profile.of(said.protocol)
+        ours.security = Security() if profile is not None and profile.secure else None
 
 
-def make_answer(theirs: Media, hash: str | None) -> SecurityOut:
-    """What the offerer is told; ``hash`` instead of the one that it uses itself."""
+def settle_offerer(theirs: Media, ours: Media, answered: str, request: Request, resources: Resources) -> None:
+    """What the answer, and the words of its message, mean for the leg of the offerer.
+
+    ``answered`` is the protocol of the answer.
+    """
+    security = theirs.security
+    if security is not None and not security.keys:
+        if theirs.opportunistic and ours.security is None and "accept" not in request.osrtp:
+            theirs.security = None
+        elif request.dtls == "off" and security.alternative is not None:
+            _agree_on_sdes(theirs, security.alternative, "pad" in request.sdes, resources)
+    asked = answered if request.transport_protocol == "accept" else _asked(request)
+    profile = Profile.of(asked or "")
+    if asked and profile is not None and _fits(profile, theirs):
+        theirs.protocol = asked
+
+
+def make_answer(theirs: Media, request: Request) -> SecurityOut:
+    """What the offerer is told; the hash of its own fingerprint unless another one is asked for."""
     if theirs.security is None:
         return SecurityOut()
     own = next((one.hash for one in theirs.security.expected), DEFAULT_HASH)
-    return _written(theirs.security, theirs.security.setup, hash or own)
+    return _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own, request.sdes)
 
 
 def adopt(told: Security | None) -> Security | None:
@@ -141,7 +182,7 @@ def adopt(told: Security | None) -> Security | None:
 def key_up(media: Media, holding: Holding) -> None:
     """SDES needs no handshake: the keys are there once both lines are. Raises ``KeysRefused``."""
     security = media.security
-    if security is None or security.remote is None or security.keys:
+    if security is None or security.remote is None:
         return
     own = _own(security, security.remote)
     assert own is not None
@@ -149,7 +190,8 @@ def key_up(media: Media, holding: Holding) -> None:
     receive = MasterKey.split(profile, security.remote.key)
     send = MasterKey.split(profile, own.key)
     for stream in media.streams:
-        security.keys[stream.component] = holding.open_keys(profile, receive, send)
+        if stream.component not in security.keys:
+            security.keys[stream.component] = holding.open_keys(profile, receive, send)
 
 
 def _own(security: Security, taken: Crypto) -> Crypto | None:
@@ -158,7 +200,38 @@ def _own(security: Security, taken: Crypto) -> Crypto | None:
     return next(same, None)
 
 
-def _agree_on_dtls(media: Media, said: Said, setup: Setup, resources: Resources) -> None:
+def _asked(request: Request) -> str | None:
+    """The protocol that the message names."""
+    return None if request.transport_protocol == "accept" else request.transport_protocol
+
+
+def _beside_plain(theirs: Media, said: Said, request: Request) -> bool:
+    """Whether keys are offered beside a plain profile: as asked, as offered, or as before (RFC 8643)."""
+    profile = Profile.of(theirs.protocol)
+    if profile is None or profile.secure:
+        return False
+    if "offer" in request.osrtp or _asked(request):
+        return "offer" in request.osrtp
+    return said.opportunistic or theirs.opportunistic or theirs.security is not None
+
+
+def _fits(profile: Profile, media: Media) -> bool:
+    """Whether a leg with these keys can be told this profile."""
+    current = Profile.of(media.protocol)
+    if media.security is None or current is None or not current.secure:
+        return not profile.secure
+    with_dtls = media.security.identity is not None
+    return profile.secure and (with_dtls or not profile.dtls)
+
+
+def _agree_on_sdes(media: Media, line: Crypto, padding: bool, resources: Resources) -> None:
+    """Take a line of the offerer, with a key of our own."""
+    if media.security is None or media.security.remote != line:
+        own = Crypto(line.tag, line.suite, resources.random_key(SUITES[line.suite].length), padding=padding)
+        media.security = Security(offered=(own,), remote=line)
+
+
+def _agree_on_dtls(media: Media, said: Said, setup: Setup, resources: Resources) -> Security:
     """Begin a handshake with this peer, unless one with it is there (RFC 8842, section 5.1)."""
     expected = _expected(said.dtls.fingerprints)
     security = media.security
@@ -174,6 +247,7 @@ def _agree_on_dtls(media: Media, said: Said, setup: Setup, resources: Resources)
     for stream in media.streams or ():
         if stream.component not in security.handshakes:
             security.handshakes[stream.component] = Handshake(security.identity, role, expected)
+    return security
 
 
 def _expected(fingerprints: Sequence[dtls.Fingerprint]) -> tuple[Fingerprint, ...]:
@@ -186,27 +260,9 @@ def _expected(fingerprints: Sequence[dtls.Fingerprint]) -> tuple[Fingerprint, ..
     return tuple(found)
 
 
-def _suites(theirs: tuple[Crypto, ...], words: frozenset[str], resources: Resources) -> tuple[Crypto, ...]:
-    """What we offer: the offerer's suites first, then all others that encrypt, as far as the words allow."""
-    wanted = [line.suite for line in theirs if line.suite in SUITES]
-    if "nonew" not in words or not wanted:
-        wanted += [name for name in SUITES if not name.startswith("NULL")]
-    only = {word.removeprefix("only-") for word in words if word.startswith("only-")}
-    refused = {word.removeprefix("no-") for word in words if word.startswith("no-")}
-
-    def allowed(name: str) -> bool:
-        plain = name.lower().replace("_", "-")
-        return SUITES[name].supported and (plain in only if only else plain not in refused)
-
-    names = [name for name in dict.fromkeys(wanted) if allowed(name)]
-    return tuple(
-        Crypto(tag, name, resources.random_key(SUITES[name].length), padding="pad" in words)
-        for tag, name in enumerate(names, 1)
-    )
-
-
-def _written(security: Security, setup: Setup, hash: str) -> SecurityOut:
+def _written(security: Security, setup: Setup, hash: str, words: frozenset[str]) -> SecurityOut:
+    lines = suites.written(security.offered, words)
     if security.identity is None:
-        return SecurityOut(security.offered)
+        return SecurityOut(lines)
     promised = security.identity.fingerprint(hash)
-    return SecurityOut(security.offered, dtls.Fingerprint.parse(str(promised)), setup)
+    return SecurityOut(lines, dtls.Fingerprint.parse(str(promised)), setup)

@@ -107,8 +107,8 @@ class Exchange:
         keys = leg_security.read(self.session, section)
         said = read_ice(self.session, leader)
         theirs = self._with_medias(self.receiver).medias[index]
-        mode = leg_ice.mode_offered(self.request.ice, self.receiver.carrier(theirs), said.offered)
-        ended = said.offered and mode is not Mode.PASSED
+        with_ice, mode = self._offered_ice(theirs, said)
+        ended = with_ice and mode is not Mode.PASSED
         muxed = rtcp_mux(leader) and "reject" not in self.request.rtcp_mux
         return is_rtp(section.protocol) and ended and muxed and (keys.dtls.offered or not keys.secure)
 
@@ -150,14 +150,12 @@ class Exchange:
         words = self.request.rtcp_mux
         theirs.mux_words = words
 
-        mode = leg_ice.mode_offered(self.request.ice, self.receiver.carrier(theirs), said.offered)
+        with_ice, mode = self._offered_ice(theirs, said)
         moved = False
         if ours.follows:
             ours.described = True
         else:
-            own_mode = (
-                Mode.OFF if not said.offered else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
-            )
+            own_mode = Mode.OFF if not with_ice else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
             restart = leg_ice.restarted(ours, said)
             leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
             self.sender.family = announced.family
@@ -185,6 +183,12 @@ class Exchange:
             self._mid(theirs, ours),
         )  # fmt: skip
 
+    def _offered_ice(self, theirs: Media, said: IceDescription) -> tuple[bool, Mode]:
+        """Whether the offerer's leg has ICE, and what the receiver's does with it."""
+        with_ice = said.offered and "ice-reject" not in self.request.flags
+        lead, forgets = self.receiver.carrier(theirs), "reset" in self.request.flags
+        return with_ice, leg_ice.mode_offered(self.request.ice, lead, with_ice, forgets)
+
     def _leading(self, media: Media, section: sdp.Media) -> sdp.Media:
         """Where the sender describes the transport of ``media`` (RFC 9143, section 7.1.3)."""
         return section if media.bundle is None else self.session.medias[media.bundle]
@@ -204,7 +208,7 @@ class Exchange:
 
     def _offer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         target = leg_security.target_protocol(self.request, keys.protocol, theirs)
-        theirs.through = leg_security.passes_through(ours, theirs, keys, target, self.request)
+        ours.through = theirs.through = leg_security.passes_through(ours, theirs, keys, target, self.request)
         if theirs.through:
             theirs.protocol = keys.protocol
             return None
@@ -218,14 +222,14 @@ class Exchange:
     def _answer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         if ours.through:
             return None
-        asked = self.request.transport_protocol
-        if asked:
-            theirs.protocol = keys.protocol if asked == "accept" else asked
         if not ours.follows:
             leg_security.hear_answer(ours, keys, self.resources)
+        if not theirs.follows:
+            lead = self.sender.carrier(ours)
+            leg_security.settle_offerer(theirs, lead, keys.protocol, self.request, self.resources)
         for media in (ours, theirs):
             leg_security.key_up(media, self.holding)
-        return None if theirs.follows else leg_security.make_answer(theirs, self.request.dtls_fingerprint)
+        return None if theirs.follows else leg_security.make_answer(theirs, self.request)
 
     def _family_of(self, leg: Leg, wanted: str) -> str:
         """The family a leg speaks stays; a new leg takes the offerer's."""
@@ -256,7 +260,7 @@ class Exchange:
             copy = _media(self.sender, media.index, None)
             copy.kind, copy.protocol, copy.opaque = media.kind, media.protocol, media.opaque
             copy.mux_words, copy.mux_advertised = media.mux_words, media.mux_advertised
-            copy.through = media.through
+            copy.through, copy.opportunistic = media.through, media.opportunistic
             copy.bundle, copy.bundle_told = media.bundle if media.told is None else None, media.bundle_told
             copy.security = leg_security.adopt(media.told.security) if media.told is not None else None
             if media.told is None:
@@ -443,7 +447,7 @@ class Exchange:
 ANSWERS_WITHIN = 30.0
 """Seconds after an answer in which another phone may answer the same offer: its 200 crossed our CANCEL."""
 
-NO_EFFECT_YET = frozenset({"ice-reject", "media-handover", "reset", "webrtc"})
+NO_EFFECT_YET = frozenset({"media-handover"})
 """Flags that a proxy may send for good reasons, and that the log names once."""
 
 ZERO = {"IP4": "0.0.0.0", "IP6": "::"}

@@ -91,6 +91,9 @@ class Resources(Protocol):
     def identity(self) -> Identity:
         """The certificate for legs that begin now."""
 
+    def suites(self) -> frozenset[str]:
+        """The crypto suites (RFC 4568) that the plane can do."""
+
     def random_key(self, length: int) -> bytes:
         """A fresh master key and salt, ``length`` bytes."""
 

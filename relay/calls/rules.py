@@ -15,6 +15,7 @@ from dataclasses import replace
 from relay.calls.bundles import is_shared
 from relay.calls.state import Call, Leg, Media, MediaIce, Mode, Path, Stream
 from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_USERNAME, Learn, Marks, Rule, StunKeys
+from sdp.protocol import Profile
 
 
 def rules(call: Call) -> dict[int, Rule]:
@@ -24,13 +25,14 @@ def rules(call: Call) -> dict[int, Rule]:
         partner = call.legs.get(leg.partner) if leg.partner is not None else None
         for media in leg.medias:
             heard_by = _media(partner, media.index)
+            plain_rtcp = _lacks_feedback(media, heard_by)
             lead = leg.carrier(media)
             for stream, carrier in zip(
                 (*media.streams, *media.retiring), (*lead.streams, *lead.retiring), strict=False
             ):
                 targets = _targets(partner, heard_by, stream.component)
                 for path, carried in zip(stream.paths, carrier.paths, strict=False):
-                    rule = _rule(leg, lead, carrier, carried, targets)
+                    rule = _rule(leg, lead, carrier, carried, targets, plain_rtcp)
                     if is_shared(leg, media):
                         rule = _shared(rule, path.rule, _marks(leg, partner, media, carried.rule))
                     found[path.rule] = rule
@@ -95,7 +97,21 @@ def _payload_types(partner: Leg | None, media: Media) -> frozenset[int]:
     return media.traits.payload_types | (theirs.traits.payload_types if theirs is not None else frozenset())
 
 
-def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) -> Rule:
+def _is_locked(media: Media, stream: Stream) -> bool:
+    """Media may pass protected only: a handshake is possible, or there are no keys, be it yet or for good."""
+    security = media.security
+    return security is not None and (security.identity is not None or stream.component not in security.keys)
+
+
+def _lacks_feedback(media: Media, other: Media | None) -> bool:
+    """Whether the other side may send RTCP feedback that this side's profile does not have (RFC 4585)."""
+    if other is None or media.through:
+        return False
+    ours, theirs = Profile.of(media.protocol), Profile.of(other.protocol)
+    return ours is not None and theirs is not None and theirs.feedback and not ours.feedback
+
+
+def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets, plain_rtcp: bool) -> Rule:
     rtp, rtcp = targets
     with_ice = media.ice is not None
     if with_ice:
@@ -117,7 +133,8 @@ def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets) 
         opaque=media.opaque,
         generation=stream.generation,
         keys=media.security.keys.get(stream.component) if media.security is not None else None,
-        dtls=media.security is not None and media.security.identity is not None,
+        dtls=_is_locked(media, stream),
+        plain_rtcp=plain_rtcp,
         stun_keys=_stun_keys(media.ice, path) if media.ice is not None else None,
     )
 

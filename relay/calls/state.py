@@ -124,6 +124,8 @@ class Security:
     """The peer's."""
     remote: Crypto | None = None
     """The peer's SDES line that is in use."""
+    alternative: Crypto | None = None
+    """The SDES line of an offerer that has DTLS as well, should the answer refuse that."""
     handshakes: dict[int, Handshake] = field(default_factory=dict)
     """By component."""
     towards: dict[int, tuple[int, Address]] = field(default_factory=dict)
@@ -207,6 +209,8 @@ class Media:
     ice: MediaIce | None = None
     security: Security | None = None
     """None: media is plain here, or passes through encrypted as it is."""
+    opportunistic: bool = False
+    """Keys stand beside a plain profile (RFC 8643). The offerer's are used if the other party takes some."""
     through: bool = False
     """Keys are end to end: what the peers say of them passes as it is."""
 

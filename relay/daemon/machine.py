@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from relay.calls.resources import KeysRefused, LocalAddress, LocalPort, OutOfPorts
 from relay.dtls.identity import Identities, Identity
+from relay.forward import srtp_library
 from relay.forward.plane import Plane, PlaneFull, SrtpUnavailable
 from relay.forward.rule import Address, Change
 from relay.forward.sockets import DescriptorLimit, PortPool, PortsTaken, set_tos
@@ -114,6 +115,10 @@ class Machine:
     def identity(self) -> Identity:
         """See ``Resources.identity``."""
         return self._identities.current(time.time())
+
+    def suites(self) -> frozenset[str]:
+        """See ``Resources.suites``."""
+        return frozenset(profile.name for profile in srtp_library.supported())
 
     def random_key(self, length: int) -> bytes:
         """See ``Resources.random_key``."""

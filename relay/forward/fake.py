@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from relay.forward import fake_stun
 from relay.forward.fake_bundle import Sorter
+from relay.forward.fake_rtcp import without_feedback
 from relay.forward.fake_srtp import Failure, Keys
 from relay.forward.fake_stun import Allowance
 from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Stun
@@ -473,9 +474,11 @@ class FakePlane:
                 self._count(id, "no_peer")
             elif row.secured and kind not in (Kind.RTP, Kind.RTCP):
                 self._count(id, "no_output")
-            elif (
-                not self._reaches(row.rule.port, peer) or (packet := self._seal(row, datagram, kind)) is None
-            ):
+            elif not self._reaches(row.rule.port, peer):
+                self._count(id, "send_error")
+            elif (plain := _readable(row.rule, datagram, kind)) is None:
+                self._count(id, "feedback")
+            elif (packet := self._seal(row, plain, kind)) is None:
                 self._count(id, "send_error")
             else:
                 self._count(output, "sent_packets")
@@ -524,6 +527,11 @@ class FakePlane:
 
     def _count(self, id: int, name: str, by: int = 1) -> None:
         self._counters[id][name] += np.uint64(by)
+
+
+def _readable(rule: Rule, datagram: bytes, kind: Kind) -> bytes | None:
+    """What a rule's peer understands of a datagram."""
+    return without_feedback(datagram) if rule.plain_rtcp and kind is Kind.RTCP else datagram
 
 
 def _ssrc_and_seq(rtp: bytes) -> tuple[int, int]:

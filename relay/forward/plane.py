@@ -34,6 +34,7 @@ SUMS = (
     "stun_answered",
     "stun_limited",
     "no_media",
+    "feedback",
 )
 """Fields of a row that only grow, and that live on in ``totals``."""
 

@@ -123,6 +123,9 @@ class Rule:
     in either direction: it would be in the clear."""
     marks: Marks | None = None
     """Medias of a bundle share the port. A packet that is of none of them is counted ``no_media``."""
+    plain_rtcp: bool = False
+    """The peer's profile has no RTCP feedback: RTPFB and PSFB packets (RFC 4585) are taken out of what leaves
+    towards it. Not for streams that pass as SRTP: what they hold is not to be read."""
     stun_keys: StunKeys | None = None
     """With ``stun``: checks that are no news are answered by the plane, and do not go up."""
 

@@ -80,6 +80,7 @@ DROPS = (
     "auth",
     "replay",
     "stun_limited",
+    "feedback",
     "no_rule",
 )
 """The totals that count datagrams which were not forwarded."""

@@ -63,7 +63,10 @@ class Request:
     dtls_fingerprint: str | None = None
     """Hash to use, as ``a=fingerprint`` names it."""
     sdes: frozenset[str] = frozenset()
-    """``off``, ``pad``, ``nonew``, ``no-SUITE``, ``only-SUITE``; suites in lower case with hyphens."""
+    """``off``, ``pad``, ``nonew``, ``lifetime``, ``prefer``, ``no-SUITE``, ``only-SUITE``, ``order:A;B``,
+    ``offerer-pref:A;B``; suites in lower case with hyphens."""
+    osrtp: frozenset[str] = frozenset()
+    """``offer`` and ``accept``: keys beside a plain profile (RFC 8643)."""
     tos: int | None = None
     """As sent; negative, and 256 and above, have meanings of their own."""
     delete_delay: int | None = None
@@ -131,6 +134,7 @@ def _request(command: str, options: _Options) -> Request:
         dtls_reverse=options.choice("dtls-reverse", words.DTLS),
         dtls_fingerprint=options.choice("dtls-fingerprint", words.DTLS_HASHES),
         sdes=options.sdes(),
+        osrtp=options.osrtp(),
         tos=options.number("tos"),
         delete_delay=_not_negative(options.number("delete-delay")),
         label=options.text("label"),
@@ -261,8 +265,21 @@ class _Options:
                 found.add("off")
             elif word in words.SDES_PLAIN or word.startswith(words.SDES_PREFIXES):
                 found.add(word)
-            elif word:
+            elif word in words.SDES_NOT_YET:
+                self.ignored[f"sdes-{word}"] = None
+            elif word and word not in words.SDES_WITHOUT_EFFECT:
                 self.warn("unknown word in sdes", word)
+        return frozenset(found)
+
+    def osrtp(self) -> frozenset[str]:
+        found = set()
+        for word in map(canonical, (*self.words("osrtp"), *self.families.get("osrtp", ()))):
+            if word in words.OSRTP:
+                found.add(words.OSRTP[word])
+            elif word in words.OSRTP_NOT_YET:
+                self.ignored[f"osrtp-{word}"] = None
+            elif word:
+                self.warn("unknown word in osrtp", word)
         return frozenset(found)
 
     def choice(self, key: str, known: Mapping[str, str]) -> str | None:

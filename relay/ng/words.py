@@ -45,7 +45,7 @@ KEYS_NOT_YET = _set(
     address alias-key all audio-player blob blob64 bundle code codec db-id delay-buffer drop-traffic
     dtmf-delay dtmf-log-dest dtmf-security dtmf-security-trigger
     dtmf-security-trigger-end duration endpoint-learning extmap file frequencies frequency from-tags
-    generate-rtcp ice-advice ice-feedback ice-policy media-echo moh network network-legs osrtp pause ptime
+    generate-rtcp ice-advice ice-feedback ice-policy media-echo moh network network-legs pause ptime
     ptime-reverse record-call recording-dir recording-file recording-pattern repacketize repeat-duration
     repeat-times sdp-attr sdp-media-remove set-label start-pos t.38 template to-label trigger trigger-end
     trigger-end-digits trigger-end-time user-agent volume xmlrpc-callback
@@ -53,6 +53,7 @@ KEYS_NOT_YET = _set(
 )
 
 FLAG_SYNONYMS = {
+    "pad-crypto": "sdes-pad",
     "reject-ice": "ice-reject",
     "trickle": "trickle-ice",
 }
@@ -60,7 +61,7 @@ FLAG_SYNONYMS = {
 FLAGS = _set(
     """
     asymmetric fast fatal fragment full-rtcp-attribute generate-mid ice-reject loop-protect media-handover
-    new-branch no-port-latching no-rtcp-attribute original-sendrecv port-latching provisional reset
+    new-branch no-port-latching no-rtcp-attribute original-sendrecv port-latching provisional recrypt reset
     sip-source-address strict-source to-tag trickle-ice trust-address webrtc
     """
 )
@@ -74,13 +75,13 @@ FLAGS_NOT_YET = _set(
     all allow-asymmetric-codecs allow-no-codec-media allow-transcoding always-transcode audio-player
     bidirectional block-dtmf block-egress block-short debug detect-dtmf directional discard-recording
     early-media egress exclude-recording force-transcoding generate-rtcp inactive inject-dtmf mirror-rtcp mix
-    nat-wait no-jitter-buffer no-passthrough no-player no-redis-update no-tls-id pad-crypto passthrough pause
-    pierce-nat record-call recording-announcement recording-vsc recrypt reuse-codecs single-codec siprec
+    nat-wait no-jitter-buffer no-passthrough no-player no-redis-update no-tls-id passthrough pause
+    pierce-nat record-call recording-announcement recording-vsc reuse-codecs single-codec siprec
     skip-recording-db static-codecs strip-extmap unidirectional unsubscribe
     """
 )
 
-FAMILIES = ("replace", "rtcp-mux", "sdes")
+FAMILIES = ("osrtp", "replace", "rtcp-mux", "sdes")
 """Keys whose words may stand in ``flags`` behind the key: ``replace-origin``."""
 
 FAMILIES_NOT_YET = (
@@ -88,7 +89,6 @@ FAMILIES_NOT_YET = (
     "codec",
     "endpoint-learning",
     "from-tags",
-    "osrtp",
     "sdp-attr",
     "t.38",
     "t38",
@@ -125,9 +125,19 @@ DTLS = {
 DTLS_HASHES = {hash: hash for hash in ("sha-1", "sha-256", "sha-384", "sha-512")}
 
 SDES_OFF = _set("off no disable disabled")
-SDES_PREFIXES = ("no-", "only-")
-SDES_PLAIN = _set("nonew pad") | SDES_OFF
-"""Words of ``SDES`` that stand alone; ``no-SUITE`` and ``only-SUITE`` name suites with hyphens."""
+SDES_PREFIXES = ("no-", "only-", "order:", "offerer-pref:")
+"""Before the name of a suite, or before several with semicolons."""
+SDES_PLAIN = _set("lifetime nonew pad prefer")
+SDES_WITHOUT_EFFECT = _set("on static encrypted-srtp encrypted-srtcp authenticated-srtp")
+"""What they ask for is what happens anyway."""
+SDES_NOT_YET = _set("unencrypted-srtp unencrypted-srtcp unauthenticated-srtp")
+
+OSRTP = {
+    **dict.fromkeys(("offer", "offer-rfc"), "offer"),
+    **dict.fromkeys(("accept", "accept-rfc"), "accept"),
+}
+OSRTP_NOT_YET = _set("offer-legacy accept-legacy")
+"""Two m= lines for one media, which RFC 8643 did away with."""
 
 ADDRESS_FAMILY = {"ip4": "IP4", "ip6": "IP6"}
 

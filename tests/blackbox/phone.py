@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from types import TracebackType
+from typing import Self
 
 from tests.blackbox.description import Description, plain
 from tests.blackbox.ng import Address
@@ -75,7 +76,7 @@ class Phone:
         self.rtp, self.rtcp = _pair(address)
         self._sequence = 0
 
-    def __enter__(self) -> Phone:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

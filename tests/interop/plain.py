@@ -2,12 +2,16 @@
 
 import asyncio
 import math
+import os
 import socket
 import struct
 from typing import Any
 
 import numpy as np
+import pylibsrtp
 
+from sdp import crypto
+from sdp.crypto import Crypto
 from sdp.session import Session
 from tests.interop.ng import Address, Value
 
@@ -66,7 +70,8 @@ class PlainPhone:
             loop.add_reader(self._mirror, self._reflect, self._mirror)
         for number in range(PACKETS):
             header = struct.pack("!BBHII", 0x80, 0, number, number * FRAME, 77)
-            self._socket.sendto(header + compress(tone(PLAIN_TONE, number * FRAME)), to)
+            packet = header + compress(tone(PLAIN_TONE, number * FRAME))
+            self._socket.sendto(self._wrap(packet), to)
             await asyncio.sleep(FRAME / RATE)
         loop.remove_reader(self._socket)
         if self._mirror is not None:
@@ -76,6 +81,7 @@ class PlainPhone:
         packet = self._socket.recv(4096)
         if 192 <= packet[1] < 224:
             return
+        packet = self._unwrap(packet)
         self.packets += 1
         self.in_clear = self.in_clear and packet[1] & 127 == 0 and len(packet) == 12 + FRAME
         self.heard = np.concatenate([self.heard, expand(packet[12:])])
@@ -85,10 +91,44 @@ class PlainPhone:
         if not 192 <= packet[1] < 224:
             mirror.sendto(packet[:8] + b"seen" + packet[12:], source)
 
+    def _wrap(self, packet: bytes) -> bytes:
+        return packet
+
+    def _unwrap(self, packet: bytes) -> bytes:
+        return packet
+
     def close(self) -> None:
         if self._mirror is not None:
             self._mirror.close()
         self._socket.close()
+
+
+class SdesPhone(PlainPhone):
+    """The same over RTP/SAVP, with keys in its SDP (RFC 4568)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line = Crypto(1, "AES_CM_128_HMAC_SHA1_80", os.urandom(30))
+        self._leaving = _srtp(self._line, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+
+    def sdp(self, *, rejects_video: bool = False) -> str:
+        plain = super().sdp(rejects_video=rejects_video).replace("RTP/AVP", "RTP/SAVP")
+        return f"{plain}a=crypto:{self._line}\r\n"
+
+    def take(self, reply: dict[str, Value]) -> None:
+        """The answer to its offer."""
+        (line,) = crypto.read(Session.parse(str(reply["sdp"])).medias[0])
+        self._arriving = _srtp(line, pylibsrtp.Policy.SSRC_ANY_INBOUND)
+
+    def _wrap(self, packet: bytes) -> bytes:
+        return self._leaving.protect(packet)
+
+    def _unwrap(self, packet: bytes) -> bytes:
+        return self._arriving.unprotect(packet)
+
+
+def _srtp(line: Crypto, direction: int) -> pylibsrtp.Session:
+    return pylibsrtp.Session(pylibsrtp.Policy(key=line.key, ssrc_type=direction))
 
 
 def compress(samples: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:

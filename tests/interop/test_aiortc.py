@@ -12,6 +12,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamTrack
 
 from sdp.session import Session
+from tests.interop.ng import Value
 from tests.interop.plain import (
     FRAME,
     PACKETS,
@@ -21,6 +22,7 @@ from tests.interop.plain import (
     TO_WEBRTC,
     WEBRTC_TONE,
     PlainPhone,
+    SdesPhone,
     destination,
     loudest,
     tone,
@@ -131,10 +133,13 @@ def test_a_webrtc_phone_calls_a_plain_one(relay: Relay, monkeypatch: pytest.Monk
     run(scenario, monkeypatch)
 
 
-def test_a_plain_phone_calls_a_webrtc_one(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", [TO_WEBRTC, {"flags": ["webrtc"]}, {"rtpp-flags": "WebRTC"}])
+def test_a_plain_phone_calls_a_webrtc_one(
+    words: dict[str, Value], relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         web, plain = WebPhone(), PlainPhone()
-        told = relay.client.ask("offer", call_id="plain", from_tag="A", sdp=plain.sdp(), **TO_WEBRTC)
+        told = relay.client.ask("offer", call_id="plain", from_tag="A", sdp=plain.sdp(), **words)
         await web.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(told["sdp"]), "offer"))
         await web.peer.setLocalDescription(await web.peer.createAnswer())
         answer = relay.client.ask(
@@ -146,5 +151,28 @@ def test_a_plain_phone_calls_a_webrtc_one(relay: Relay, monkeypatch: pytest.Monk
         await web.close()
         plain.close()
         relay.client.ask("delete", call_id="plain", from_tag="A")
+
+    run(scenario, monkeypatch)
+
+
+def test_a_phone_with_keys_in_its_sdp_calls_a_webrtc_one(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        web, phone = WebPhone(), SdesPhone()
+        told = relay.client.ask("offer", call_id="sdes", from_tag="A", sdp=phone.sdp(), **TO_WEBRTC)
+        assert "a=crypto" not in str(told["sdp"])
+        await web.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(told["sdp"]), "offer"))
+        await web.peer.setLocalDescription(await web.peer.createAnswer())
+        answer = relay.client.ask(
+            "answer", call_id="sdes", from_tag="A", to_tag="B", sdp=web.peer.localDescription.sdp
+        )
+        phone.take(answer)
+        await connected(web.peer)
+        await phone.talk(destination(answer))
+        assert_both_heard(web, phone)
+        await web.close()
+        phone.close()
+        relay.client.ask("delete", call_id="sdes", from_tag="A")
 
     run(scenario, monkeypatch)

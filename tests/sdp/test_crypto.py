@@ -56,6 +56,11 @@ def test_of_several_keys_the_first_is_read() -> None:
     assert str(crypto) == RFC
 
 
+def test_several_keys_need_an_mki_to_be_told_apart() -> None:
+    with pytest.raises(SdpError, match="several keys"):
+        Crypto.parse(f"{PLAIN};inline:{KEY}")
+
+
 def test_several_keys_may_be_apart() -> None:
     crypto = Crypto.parse(RFC.replace(";", "; "))
     assert crypto.key == b"123456789ABCDE0123456789ABcdef"
@@ -171,7 +176,7 @@ def test_the_table_knows_the_twelve_suites_that_rtpengine_offers() -> None:
     assert [len(crypto.key) for crypto in offered] == [suite.length for suite in SUITES.values()]
     assert [f"{crypto}" for crypto in offered] == session.medias[0].attributes("crypto")
     unsupported = [crypto.suite for crypto in offered if not crypto.supported]
-    assert unsupported == ["F8_128_HMAC_SHA1_80", "F8_128_HMAC_SHA1_32"]
+    assert unsupported == ["F8_128_HMAC_SHA1_80", "F8_128_HMAC_SHA1_32", "NULL_HMAC_SHA1_32"]
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -185,14 +190,21 @@ def test_short_tags_are_for_rtp_only(name: str) -> None:
     ("parameters", "supported"),
     [
         ("", True),
-        (" UNENCRYPTED_SRTP UNENCRYPTED_SRTCP UNAUTHENTICATED_SRTP KDR=0 WSH=64", True),
+        (" KDR=0 WSH=64 FEC_ORDER=FEC_SRTP", True),
+        ("|2^20", True),
+        ("|1:4", False),
+        ("|2^20|1:4", False),
+        (" UNENCRYPTED_SRTP", False),
+        (" UNENCRYPTED_SRTCP", False),
+        (" UNAUTHENTICATED_SRTP", False),
         (" -KDR=3 -NEWS", True),
         (" KDR=3", False),
-        (" FEC_ORDER=FEC_SRTP", False),
+        (" FEC_ORDER=SRTP_FEC", False),
+        (" FEC_KEY=inline:AAAA", False),
         (" NEWS", False),
     ],
 )
-def test_a_parameter_that_we_do_not_know_must_be_optional(parameters: str, supported: bool) -> None:
+def test_a_parameter_that_we_cannot_honour_must_be_optional(parameters: str, supported: bool) -> None:
     assert Crypto.parse(PLAIN + parameters).supported is supported
 
 

@@ -17,7 +17,7 @@ from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change, Drop, Rule
 from relay.ice.credentials import Credentials
 from relay.ng.request import parse
-from relay.srtp.profiles import MasterKey, Profile
+from relay.srtp.profiles import PROFILES, MasterKey, Profile
 from sdp.media import connection
 from sdp.session import Session
 
@@ -38,6 +38,7 @@ class Box:
     """Stands for the machine: counts what is open, and can run out."""
 
     limit: int = 1000
+    usable: frozenset[str] = frozenset(profile.name for profile in PROFILES)
     ports: dict[int, LocalPort] = field(default_factory=dict)
     rules: dict[int, Rule] = field(default_factory=dict)
     allocated: set[int] = field(default_factory=set)
@@ -88,6 +89,9 @@ class Box:
 
     def identity(self) -> Identity:
         return IDENTITY
+
+    def suites(self) -> frozenset[str]:
+        return self.usable
 
     def random_key(self, length: int) -> bytes:
         return next(self._handles).to_bytes(2, "big") * (length // 2)

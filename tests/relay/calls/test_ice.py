@@ -392,3 +392,35 @@ def test_a_lite_caller_is_checked_again_when_it_has_the_answer() -> None:
     desk.box.sent.clear()
     desk.answer(sdp(BOB, 20000, *BOB_ICE))
     assert [remote for _, remote, _ in desk.box.sent] == [("10.0.0.5", 40000)]
+
+
+def test_a_rejected_callers_ice_is_as_if_it_had_not_been_offered() -> None:
+    desk = Desk()
+    offer = desk.offer(WITH_ICE, flags=["ICE-reject"])
+    assert not ice(offer).offered
+    answer = desk.answer(sdp(BOB, 20000))
+    assert not ice(answer).offered
+    rule = desk.box.rule_at(told(answer)[1])
+    assert (rule.stun, rule.remote) == (False, (ALICE, 10000))
+
+
+def test_the_callee_may_have_ice_where_the_callers_is_rejected() -> None:
+    desk = Desk()
+    assert ice(desk.offer(WITH_ICE, ICE="force", flags=["ICE-reject"])).offered
+    assert not ice(desk.answer(sdp(BOB, 20000, *BOB_ICE))).offered
+
+
+@pytest.mark.parametrize(("flags", "offered"), [([], False), (["reset"], True)])
+def test_a_reset_forgets_that_the_callee_did_without_ice(flags: list[str], offered: bool) -> None:
+    desk = Desk()
+    desk.offer(WITH_ICE, ICE="remove")
+    desk.answer(sdp(BOB, 20000))
+    assert ice(desk.offer(WITH_ICE, to_tag="B", flags=flags)).offered is offered
+
+
+def test_a_reset_forgets_the_protocol_of_the_callee() -> None:
+    desk = Desk()
+    desk.offer(sdp(), transport_protocol="RTP/AVPF")
+    desk.answer(sdp(BOB, protocol="RTP/AVPF"))
+    assert desk.offer(sdp(), to_tag="B").medias[0].protocol == "RTP/AVPF"
+    assert desk.offer(sdp(), to_tag="B", flags=["reset"]).medias[0].protocol == "RTP/AVP"

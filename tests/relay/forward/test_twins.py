@@ -107,6 +107,7 @@ class Twins:
             generation=rng.choice([0, 0, 1]),
             keys=keys,
             dtls=dtls,
+            plain_rtcp=rng.random() < 0.5,
             stun_keys=self.random_stun_keys(sources) if rng.random() < 0.5 else None,
             marks=self.random_marks(id) if rng.random() < 0.4 and not opaque else None,
         )
@@ -123,6 +124,7 @@ class Twins:
             rtcp=tuple(self.rng.sample(known, 1)),
             keys=leader.keys if leader.keys in self.keys else None,
             dtls=leader.dtls,
+            plain_rtcp=self.rng.random() < 0.5,
             marks=self.random_marks(leader.id),
         )
 
@@ -190,8 +192,10 @@ class Twins:
             if head[0] == 0x90:
                 body = self.random_extensions() + body
             return head + seq.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big") + body
-        if kind < 0.7:
+        if kind < 0.65:
             return self.random_rtcp()
+        if kind < 0.75:
+            return self.random_compound()
         if kind < 0.8:
             extra = 4 * rng.randrange(4)
             cookie = rng.choice([0x2112A442, 0x2112A442, 1]).to_bytes(4, "big")
@@ -224,6 +228,16 @@ class Twins:
             compound += bytes([0x80 | rng.randrange(3), kind]) + words.to_bytes(2, "big")
             compound += b"".join(rng.randrange(12).to_bytes(4, "big") for _ in range(words))
         return compound if rng.random() < 0.8 else compound[: rng.randint(2, len(compound))]
+
+    def random_compound(self) -> bytes:
+        """RTCP with feedback or without, at times cut short."""
+        rng = self.rng
+        found = b""
+        for _ in range(rng.randint(1, 4)):
+            words = rng.choice([1, 1, 2, 6])
+            type = rng.choice([200, 201, 202, 203, 205, 206])
+            found += bytes([rng.choice([0x80, 0x81, 0x8F]), type, 0, words]) + rng.randbytes(4 * words)
+        return found[: rng.randint(8, len(found))] if rng.random() < 0.1 else found
 
     def exchange(self, port: int, count: int, now: float) -> None:
         """Datagrams from anyone to one port; what comes out of both planes is the same."""

@@ -81,7 +81,7 @@ def test_drops_are_counted_by_reason() -> None:
     drops = {key[1]: value for key, value in found.items() if key[0] == "icerelay_dropped_packets_total"}
     assert drops == {
         "stranger": 4, "malformed": 1, "no_output": 0, "no_peer": 0, "send_error": 2, "stun": 0, "auth": 0,
-        "replay": 0, "stun_limited": 0, "no_rule": 9,
+        "replay": 0, "stun_limited": 0, "feedback": 0, "no_rule": 9,
     }  # fmt: skip
 
 

@@ -175,6 +175,22 @@ SAME: list[tuple[str, Any, list[dict[str, Value]]]] = [
         ],
     ),
     ("sip_message_type", "request", [{"sip-message-type": "sip_request"}]),
+    ("osrtp", {"offer"}, [{"OSRTP": ["offer"]}, {"osrtp": "offer-RFC"}, {"flags": ["OSRTP-offer"]}]),
+    ("osrtp", {"offer", "accept"}, [{"OSRTP": "offer,accept-RFC"}, {"rtpp-flags": "OSRTP=[offer accept]"}]),
+    ("sdes", {"pad"}, [{"SDES": ["pad"]}, {"flags": ["pad-crypto"]}, {"flags": ["SDES-pad"]}]),
+    ("sdes", set(), [{"SDES": ["on", "static", "encrypted_srtp"]}, {}]),
+    (
+        "sdes",
+        {"order:aead-aes-256-gcm;aes-cm-128-hmac-sha1-80;", "offerer-pref:aes-cm-128-hmac-sha1-32"},
+        [
+            {
+                "SDES": [
+                    "order:AEAD_AES_256_GCM;AES_CM_128_HMAC_SHA1_80;",
+                    "offerer_pref:AES_CM_128_HMAC_SHA1_32",
+                ]
+            }
+        ],
+    ),
     ("supports", {"load-limit"}, [{"supports": ["load limit"]}]),
 ]
 
@@ -193,11 +209,12 @@ def test_spellings_mean(field: str, meaning: object, message: dict[str, Value]) 
 @pytest.mark.parametrize(
     ("message", "ignored"),
     [
-        ({"OSRTP": ["offer"]}, {"osrtp"}),
+        ({"OSRTP": "offer-legacy"}, {"osrtp-offer-legacy"}),
+        ({"SDES": ["unencrypted_srtp"]}, {"sdes-unencrypted-srtp"}),
         ({"codecs": {"strip": ["PCMA"]}}, {"codec"}),
         ({"record call": "on"}, {"record-call"}),
-        ({"flags": ["record-call", "OSRTP-offer", "codec-strip-PCMA", "transcode-opus", "T38-decode"]},
-         {"record-call", "osrtp", "codec", "transcode", "t.38"}),
+        ({"flags": ["record-call", "OSRTP-accept-legacy", "codec-strip-PCMA", "transcode-opus", "T38-x"]},
+         {"record-call", "osrtp-accept-legacy", "codec", "transcode", "t.38"}),
         ({"rtpp-flags": "codec=[strip=[PCMA PCMU] offer=all] DTMF-delay=5"}, {"codec", "dtmf-delay"}),
     ],
 )  # fmt: skip
