@@ -9,14 +9,15 @@ for anything else, media passes as it is, and so do the keys.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sdp
 from relay.calls.holding import Holding
 from relay.calls.resources import Resources
 from relay.calls.state import Media, Mode, Security
+from relay.dtls.association import Association
 from relay.dtls.fingerprint import DtlsError, Fingerprint
-from relay.dtls.handshake import Handshake, Role
+from relay.dtls.handshake import Role
 from relay.ng.request import Request
 from relay.srtp.profiles import MasterKey, profile_named
 from sdp import dtls
@@ -75,7 +76,7 @@ def hear_offer(ours: Media, said: Said, request: Request, resources: Resources) 
         before = ours.security if ours.security is not None and ours.security.identity else None
         passive = "passive" in (request.dtls_reverse, request.dtls)
         current = before.setup if before is not None else None
-        _agree_on_dtls(ours, said, answer_setup(said.dtls.setup, current, passive), resources)
+        _agree_on_dtls(ours, said, answer_setup(said.dtls.setup, current, passive), resources, answering=True)
     else:
         chosen = next((line for line in said.crypto if line.supported), None)
         if chosen is None:
@@ -104,7 +105,10 @@ def make_offer(theirs: Media, said: Said, request: Request, resources: Resources
     elif not security.offered and not (security.identity and security.handshakes):
         security.offered = _suites(said.crypto, request.sdes, resources)
     hash = request.dtls_fingerprint or DEFAULT_HASH
-    return _written(security, Setup.ACTPASS, hash)
+    written = _written(security, Setup.ACTPASS, hash)
+    if written.fingerprint is None or "no-tls-id" in request.flags:
+        return written
+    return replace(written, tls_id=_own_tls_id(security, resources))
 
 
 def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
@@ -123,19 +127,25 @@ def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
         security.identity, security.remote = None, taken
 
 
-def make_answer(theirs: Media, hash: str | None) -> SecurityOut:
-    """What the offerer is told; ``hash`` instead of the one that it uses itself."""
+def make_answer(theirs: Media, request: Request, resources: Resources) -> SecurityOut:
+    """What the offerer is told; its fingerprint with the hash that it uses itself, or that was asked for.
+
+    With ``tls-id`` if its offer had one (RFC 8842, section 5.3).
+    """
     if theirs.security is None:
         return SecurityOut()
     own = next((one.hash for one in theirs.security.expected), DEFAULT_HASH)
-    return _written(theirs.security, theirs.security.setup, hash or own)
+    written = _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own)
+    if written.fingerprint is None or theirs.security.tls_id is None or "no-tls-id" in request.flags:
+        return written
+    return replace(written, tls_id=_own_tls_id(theirs.security, resources))
 
 
 def adopt(told: Security | None) -> Security | None:
     """For another phone that got the same offer: the same promises, keys of its own."""
     if told is None:
         return None
-    return Security(offered=told.offered, identity=told.identity)
+    return Security(offered=told.offered, identity=told.identity, own_tls_id=told.own_tls_id)
 
 
 def key_up(media: Media, holding: Holding) -> None:
@@ -158,22 +168,62 @@ def _own(security: Security, taken: Crypto) -> Crypto | None:
     return next(same, None)
 
 
-def _agree_on_dtls(media: Media, said: Said, setup: Setup, resources: Resources) -> None:
-    """Begin a handshake with this peer, unless one with it is there (RFC 8842, section 5.1)."""
+def _agree_on_dtls(
+    media: Media, said: Said, setup: Setup, resources: Resources, answering: bool = False
+) -> None:
+    """Begin a handshake with this peer, unless one with it is there.
+
+    ``answering``: our description is still to be written, so another association gets another ``tls-id``.
+    """
     expected = _expected(said.dtls.fingerprints)
     security = media.security
     if security is None or security.identity is None:
         security = media.security = Security(identity=resources.identity())
     assert security.identity is not None
-    another = security.expected and (security.expected, security.tls_id) != (expected, said.dtls.tls_id)
-    if another:
-        security.handshakes, security.keys = {}, {}
+    role = Role.ACTIVE if setup is Setup.ACTIVE else Role.PASSIVE
+    if _is_another(security, expected, said.dtls.tls_id, role):
+        _begin_anew(media, security)
+        security.own_tls_id = None if answering else security.own_tls_id
     security.expected, security.tls_id = expected, said.dtls.tls_id
     security.setup = setup
-    role = Role.ACTIVE if setup is Setup.ACTIVE else Role.PASSIVE
     for stream in media.streams or ():
         if stream.component not in security.handshakes:
-            security.handshakes[stream.component] = Handshake(security.identity, role, expected)
+            security.handshakes[stream.component] = Association(
+                security.identity, role, expected, validated=media.ice is not None
+            )
+
+
+def _is_another(
+    security: Security, expected: tuple[Fingerprint, ...], tls_id: str | None, role: Role
+) -> bool:
+    """The description asks for a new association (RFC 8842, section 3.1), be it by fingerprints only."""
+    if not security.handshakes:
+        return False
+    roles = {association.role for association in security.handshakes.values()}
+    changed = security.tls_id is not None and tls_id is not None and security.tls_id != tls_id
+    return set(security.expected) != set(expected) or changed or roles != {role}
+
+
+def _begin_anew(media: Media, security: Security) -> None:
+    """The old keys serve until the new association has its own, unless the peer has moved without ICE.
+
+    Then nobody would be at the old address, and the plane takes handshakes of
+    a keyed stream from there only.
+    """
+    security.handshakes, security.failed = {}, False
+    stays = {
+        stream.component
+        for stream in media.streams
+        if media.ice is not None or security.keyed.get(stream.component) == stream.generation
+    }
+    security.keys = {component: keys for component, keys in security.keys.items() if component in stays}
+
+
+def _own_tls_id(security: Security, resources: Resources) -> str:
+    """The same in every description, until there is a new association."""
+    if security.own_tls_id is None:
+        security.own_tls_id = resources.random_key(16).hex()
+    return security.own_tls_id
 
 
 def _expected(fingerprints: Sequence[dtls.Fingerprint]) -> tuple[Fingerprint, ...]:

@@ -219,7 +219,7 @@ class Exchange:
             leg_security.hear_answer(ours, keys, self.resources)
         for media in (ours, theirs):
             leg_security.key_up(media, self.holding)
-        return None if theirs.follows else leg_security.make_answer(theirs, self.request.dtls_fingerprint)
+        return None if theirs.follows else leg_security.make_answer(theirs, self.request, self.resources)
 
     def _family_of(self, leg: Leg, wanted: str) -> str:
         """The family a leg speaks stays; a new leg takes the offerer's."""

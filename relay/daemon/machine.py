@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 
 from relay.calls.resources import KeysRefused, LocalAddress, LocalPort, OutOfPorts
+from relay.daemon.computing import Computing
+from relay.dtls.association import Job
 from relay.dtls.identity import Identities, Identity
 from relay.forward.plane import Plane, PlaneFull, SrtpUnavailable
 from relay.forward.rule import Address, Change
@@ -31,6 +33,7 @@ class Machine:
             {at.address: Ports(port_min, port_max, random.Random()) for at in self.addresses}
         )
         self.plane: Plane
+        self.computing = Computing()
         self._identities = Identities(time.time())
         self._sockets: dict[int, socket.socket] = {}
 
@@ -130,6 +133,14 @@ class Machine:
     def close_keys(self, keys: int) -> None:
         """See ``Resources.close_keys``."""
         self.plane.close_keys(keys)
+
+    def compute(self, job: Job) -> bool:
+        """See ``Resources.compute``."""
+        return self.computing.compute(job)
+
+    def computed(self) -> list[Job]:
+        """See ``Resources.computed``."""
+        return self.computing.computed()
 
     def tie_breaker(self) -> int:
         """See ``Resources.tie_breaker``."""

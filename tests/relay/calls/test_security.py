@@ -224,7 +224,7 @@ def test_a_callee_with_another_certificate_gets_no_keys() -> None:
     phone = Handshake(STRANGER, Role.ACTIVE, [IDENTITY.fingerprint()])
     shake_hands(desk, told(offer)[1], (BOB, 20000), phone)
     assert desk.box.rule_at(told(offer)[1]).keys is None
-    assert desk.registry.failed_dtls["fingerprint"] == 1
+    assert desk.registry.handshakes.failed["fingerprint"] == 1
 
 
 def test_before_the_keys_a_dtls_leg_passes_nothing() -> None:
