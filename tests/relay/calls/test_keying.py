@@ -199,7 +199,7 @@ def test_a_leg_without_keys_is_reported_once() -> None:
     port = answered(desk, described(OTHER))
     for number in range(3):
         desk.now += 2.0
-        Phone(desk, port).shake()
+        Phone(desk, port, heard=len(desk.box.sent)).shake()
         assert desk.registry.handshakes.failed["fingerprint"] == number + 1
     (failure,) = desk.registry.handshakes.failures
     assert (failure.call_id, failure.tag, failure.media, failure.reason) == ("call", "B", 0, "fingerprint")
