@@ -8,16 +8,13 @@ for anything else, media passes as it is, and so do the keys.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import sdp
+from relay.calls import associations
 from relay.calls.holding import Holding
 from relay.calls.resources import Resources
 from relay.calls.state import Media, Mode, Security
-from relay.dtls.association import Association
-from relay.dtls.fingerprint import DtlsError, Fingerprint
-from relay.dtls.handshake import Role
 from relay.ng.request import Request
 from relay.srtp.profiles import MasterKey, profile_named
 from sdp import dtls
@@ -76,7 +73,9 @@ def hear_offer(ours: Media, said: Said, request: Request, resources: Resources) 
         before = ours.security if ours.security is not None and ours.security.identity else None
         passive = "passive" in (request.dtls_reverse, request.dtls)
         current = before.setup if before is not None else None
-        _agree_on_dtls(ours, said, answer_setup(said.dtls.setup, current, passive), resources, answering=True)
+        associations.agree(
+            ours, said.dtls, answer_setup(said.dtls.setup, current, passive), resources, answering=True
+        )
     else:
         chosen = next((line for line in said.crypto if line.supported), None)
         if chosen is None:
@@ -84,7 +83,7 @@ def hear_offer(ours: Media, said: Said, request: Request, resources: Resources) 
         elif ours.security is None or ours.security.remote != chosen:
             key = resources.random_key(SUITES[chosen.suite].length)
             own = Crypto(chosen.tag, chosen.suite, key, padding="pad" in request.sdes)
-            ours.security = Security(offered=(own,), remote=chosen)
+            ours.security = _rekeyed(ours.security, own, chosen)
 
 
 def make_offer(theirs: Media, said: Said, request: Request, resources: Resources) -> SecurityOut:
@@ -108,7 +107,7 @@ def make_offer(theirs: Media, said: Said, request: Request, resources: Resources
     written = _written(security, Setup.ACTPASS, hash)
     if written.fingerprint is None or "no-tls-id" in request.flags:
         return written
-    return replace(written, tls_id=_own_tls_id(security, resources))
+    return replace(written, tls_id=associations.own_tls_id(security, resources))
 
 
 def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
@@ -117,7 +116,7 @@ def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
     if security is None:
         return
     if security.identity is not None and said.dtls.offered:
-        _agree_on_dtls(ours, said, offerer_role(said.dtls.setup), resources)
+        associations.agree(ours, said.dtls, offerer_role(said.dtls.setup), resources)
         security.offered, security.remote = (), None
         return
     taken = next((line for line in said.crypto if _own(security, line) is not None), None)
@@ -138,7 +137,7 @@ def make_answer(theirs: Media, request: Request, resources: Resources) -> Securi
     written = _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own)
     if written.fingerprint is None or theirs.security.tls_id is None or "no-tls-id" in request.flags:
         return written
-    return replace(written, tls_id=_own_tls_id(theirs.security, resources))
+    return replace(written, tls_id=associations.own_tls_id(theirs.security, resources))
 
 
 def adopt(told: Security | None) -> Security | None:
@@ -149,91 +148,37 @@ def adopt(told: Security | None) -> Security | None:
 
 
 def key_up(media: Media, holding: Holding) -> None:
-    """SDES needs no handshake: the keys are there once both lines are. Raises ``KeysRefused``."""
+    """SDES needs no handshake: the keys are there once both lines are. Raises ``KeysRefused``.
+
+    Lines that are not what they were bring new keys; a line of the two that stays goes on.
+    """
     security = media.security
-    if security is None or security.remote is None or security.keys:
+    if security is None or security.remote is None:
         return
     own = _own(security, security.remote)
     assert own is not None
+    lines = (own, security.remote)
     profile = profile_named(own.suite)
     receive = MasterKey.split(profile, security.remote.key)
     send = MasterKey.split(profile, own.key)
     for stream in media.streams:
-        security.keys[stream.component] = holding.open_keys(profile, receive, send)
+        if security.lines.get(stream.component) != lines:
+            before = security.keys.get(stream.component)
+            security.keys[stream.component] = holding.open_keys(profile, receive, send, before)
+            security.lines[stream.component] = lines
+
+
+def _rekeyed(before: Security | None, own: Crypto, remote: Crypto) -> Security:
+    """Keys from before serve until the answer."""
+    if before is None or before.remote is None:
+        return Security(offered=(own,), remote=remote)
+    return Security(offered=(own,), remote=remote, keys=before.keys.copy(), lines=before.lines.copy())
 
 
 def _own(security: Security, taken: Crypto) -> Crypto | None:
     """The line of ours that an answer took: same tag, same suite."""
     same = (line for line in security.offered if (line.tag, line.suite) == (taken.tag, taken.suite))
     return next(same, None)
-
-
-def _agree_on_dtls(
-    media: Media, said: Said, setup: Setup, resources: Resources, answering: bool = False
-) -> None:
-    """Begin a handshake with this peer, unless one with it is there.
-
-    ``answering``: our description is still to be written, so another association gets another ``tls-id``.
-    """
-    expected = _expected(said.dtls.fingerprints)
-    security = media.security
-    if security is None or security.identity is None:
-        security = media.security = Security(identity=resources.identity())
-    assert security.identity is not None
-    role = Role.ACTIVE if setup is Setup.ACTIVE else Role.PASSIVE
-    if _is_another(security, expected, said.dtls.tls_id, role):
-        _begin_anew(media, security)
-        security.own_tls_id = None if answering else security.own_tls_id
-    security.expected, security.tls_id = expected, said.dtls.tls_id
-    security.setup = setup
-    for stream in media.streams or ():
-        if stream.component not in security.handshakes:
-            security.handshakes[stream.component] = Association(
-                security.identity, role, expected, validated=media.ice is not None
-            )
-
-
-def _is_another(
-    security: Security, expected: tuple[Fingerprint, ...], tls_id: str | None, role: Role
-) -> bool:
-    """The description asks for a new association (RFC 8842, section 3.1), be it by fingerprints only."""
-    if not security.handshakes:
-        return False
-    roles = {association.role for association in security.handshakes.values()}
-    changed = security.tls_id is not None and tls_id is not None and security.tls_id != tls_id
-    return set(security.expected) != set(expected) or changed or roles != {role}
-
-
-def _begin_anew(media: Media, security: Security) -> None:
-    """The old keys serve until the new association has its own, unless the peer has moved without ICE.
-
-    Then nobody would be at the old address, and the plane takes handshakes of
-    a keyed stream from there only.
-    """
-    security.handshakes, security.failed = {}, False
-    stays = {
-        stream.component
-        for stream in media.streams
-        if media.ice is not None or security.keyed.get(stream.component) == stream.generation
-    }
-    security.keys = {component: keys for component, keys in security.keys.items() if component in stays}
-
-
-def _own_tls_id(security: Security, resources: Resources) -> str:
-    """The same in every description, until there is a new association."""
-    if security.own_tls_id is None:
-        security.own_tls_id = resources.random_key(16).hex()
-    return security.own_tls_id
-
-
-def _expected(fingerprints: Sequence[dtls.Fingerprint]) -> tuple[Fingerprint, ...]:
-    found = []
-    for one in fingerprints:
-        try:
-            found.append(Fingerprint.parse(str(one)))
-        except DtlsError:
-            continue
-    return tuple(found)
 
 
 def _suites(theirs: tuple[Crypto, ...], words: frozenset[str], resources: Resources) -> tuple[Crypto, ...]:

@@ -95,8 +95,10 @@ class Resources(Protocol):
     def random_key(self, length: int) -> bytes:
         """A fresh master key and salt, ``length`` bytes."""
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
-        """Give the plane SRTP keys. Raises ``KeysRefused``."""
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
+        """Give the plane SRTP keys, in the place of ``after``. Raises ``KeysRefused``."""
 
     def close_keys(self, keys: int) -> None:
         """The plane may forget them."""

@@ -125,6 +125,8 @@ class Security:
     """By component: the plane's handle."""
     keyed: dict[int, int] = field(default_factory=dict)
     """By component: generation of the stream when its keys came from a handshake."""
+    lines: dict[int, tuple[Crypto, Crypto]] = field(default_factory=dict)
+    """By component: our line and the peer's, where the keys are those."""
     failed: bool = False
     """There are no keys, and the log says why."""
 
@@ -135,6 +137,7 @@ class Security:
             handshakes=self.handshakes.copy(),
             keys=self.keys.copy(),
             keyed=self.keyed.copy(),
+            lines=self.lines.copy(),
         )
 
 

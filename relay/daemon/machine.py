@@ -122,10 +122,12 @@ class Machine:
         """See ``Resources.random_key``."""
         return secrets.token_bytes(length)
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
         """See ``Resources.open_keys``."""
         try:
-            return self.plane.open_keys(profile, receive, send)
+            return self.plane.open_keys(profile, receive, send, after)
         except (SrtpUnavailable, SrtpError, PlaneFull) as error:
             log.error("SRTP: %s", error)
             raise KeysRefused(str(error)) from error

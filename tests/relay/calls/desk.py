@@ -45,6 +45,7 @@ class Box:
     tos: dict[int, int] = field(default_factory=dict)
     sent: list[tuple[int, Address, bytes]] = field(default_factory=list)
     keys: dict[int, tuple[Profile, MasterKey, MasterKey]] = field(default_factory=dict)
+    replaced: dict[int, int | None] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
     idle: bool = False
     overloaded: bool = False
@@ -96,9 +97,12 @@ class Box:
     def random_key(self, length: int) -> bytes:
         return next(self._handles).to_bytes(2, "big") * (length // 2)
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
         keys = next(self._handles)
         self.keys[keys] = (profile, receive, send)
+        self.replaced[keys] = after
         return keys
 
     def close_keys(self, keys: int) -> None:
