@@ -46,6 +46,10 @@ class PlainPhone:
             self._mirror.setblocking(False)
         self.heard = np.zeros(0, np.int16)
         self.packets = 0
+        self.first = 0
+        """Sequence number with which it begins to talk."""
+        self.last = 0
+        """Sequence number that it heard last."""
         self.in_clear = True
 
     def sdp(self, *, rejects_video: bool = False) -> str:
@@ -65,7 +69,7 @@ class PlainPhone:
         if self._mirror is not None:
             loop.add_reader(self._mirror, self._reflect, self._mirror)
         for number in range(PACKETS):
-            header = struct.pack("!BBHII", 0x80, 0, number, number * FRAME, 77)
+            header = struct.pack("!BBHII", 0x80, 0, (self.first + number) & 0xFFFF, number * FRAME, 77)
             self._socket.sendto(header + compress(tone(PLAIN_TONE, number * FRAME)), to)
             await asyncio.sleep(FRAME / RATE)
         loop.remove_reader(self._socket)
@@ -77,6 +81,7 @@ class PlainPhone:
         if 192 <= packet[1] < 224:
             return
         self.packets += 1
+        self.last = int.from_bytes(packet[2:4])
         self.in_clear = self.in_clear and packet[1] & 127 == 0 and len(packet) == 12 + FRAME
         self.heard = np.concatenate([self.heard, expand(packet[12:])])
 
