@@ -18,6 +18,10 @@ def agree(
 ) -> Security:
     """Begin a handshake with this peer, unless one with it is there.
 
+    Another ``tls-id`` means another association as well. Where the peer begins
+    it, it may have done so before this description came: it is let in when it
+    comes, beside the one that is there (``relay.dtls.peering``).
+
     ``answering``: our description is still to be written, so another association gets another ``tls-id``.
     """
     expected = _expected(said.fingerprints)
@@ -26,9 +30,11 @@ def agree(
         security = media.security = Security(identity=resources.identity())
     assert security.identity is not None
     role = Role.ACTIVE if setup is Setup.ACTIVE else Role.PASSIVE
-    if _is_another(security, expected, said.tls_id, role):
+    renamed = security.tls_id is not None and said.tls_id is not None and security.tls_id != said.tls_id
+    if _is_another_peer(security, expected, role) or (renamed and role is Role.ACTIVE):
         _begin_anew(media, security)
-        security.own_tls_id = None if answering else security.own_tls_id
+    if answering and (renamed or not security.handshakes):
+        security.own_tls_id = None
     security.expected, security.tls_id = expected, said.tls_id
     security.setup = setup
     for stream in media.streams or ():
@@ -39,15 +45,10 @@ def agree(
     return security
 
 
-def _is_another(
-    security: Security, expected: tuple[Fingerprint, ...], tls_id: str | None, role: Role
-) -> bool:
-    """The description asks for a new association (RFC 8842, section 3.1), be it by fingerprints only."""
-    if not security.handshakes:
-        return False
+def _is_another_peer(security: Security, expected: tuple[Fingerprint, ...], role: Role) -> bool:
+    """Other fingerprints, or the other role, mean another association (RFC 8842, section 3.1)."""
     roles = {association.role for association in security.handshakes.values()}
-    changed = security.tls_id is not None and tls_id is not None and security.tls_id != tls_id
-    return set(security.expected) != set(expected) or changed or roles != {role}
+    return bool(roles) and (set(security.expected) != set(expected) or roles != {role})
 
 
 def _begin_anew(media: Media, security: Security) -> None:

@@ -19,7 +19,7 @@ from relay.calls.holding import Holding
 from relay.calls.resources import KeysRefused, Resources
 from relay.calls.state import Call, Leg, Media, Security, Stream
 from relay.dtls.association import Association, Job, Step, Where
-from relay.dtls.handshake import Failed, Keys, Role, Send, State
+from relay.dtls.handshake import Failed, Keys, Reason, Role, Send, State
 from relay.dtls.peering import Ignored, Output, Unfinished
 from relay.dtls.records import client_random, read_records
 from relay.forward.rule import Address
@@ -29,6 +29,13 @@ MAX_EARLY_PEERS = 4
 """Of a call, whose first flight is kept until the answer: one for each phone that rings, within reason."""
 MAX_EARLY_DATAGRAMS = 4
 """Of one first flight: a ClientHello of 1 kB needs one, or a few if it comes in fragments."""
+
+
+FAILURES = (*Reason, "srtp")
+"""Why there are no keys; the last one: the plane cannot use them."""
+
+DROPS = ("busy", "client hello", "early", "no handshake", "overload", "restart")
+"""Why datagrams were not acted upon: see docs/operator.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,10 @@ class Counts:
     """Of all handshakes since the start."""
 
     done: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(FAILURES, 0)))
     """Handshakes without keys, by reason."""
-    dropped: Counter[str] = field(default_factory=Counter)
-    """DTLS datagrams that were not looked at, by reason."""
+    dropped: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(DROPS, 0)))
+    """DTLS datagrams that were not acted upon, by reason."""
     failures: list[Failure] = field(default_factory=list)
     """Not logged yet."""
 

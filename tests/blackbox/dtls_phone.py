@@ -87,8 +87,14 @@ def set_up(call: Dialogue, caller: Phone, callee: Address, setup: str, fingerpri
 class DtlsPhone:
     """Shakes hands from one socket; then talks SRTP. ``certificate`` None: shows none."""
 
-    def __init__(self, host: str, active: bool = True, certificate: Certificate | None = CERTIFICATE) -> None:
-        self.port = Port(host)
+    def __init__(
+        self,
+        host: str,
+        active: bool = True,
+        certificate: Certificate | None = CERTIFICATE,
+        port: Port | None = None,
+    ) -> None:
+        self.port = port or Port(host)
         self.active = active
         context = SSL.Context(SSL.DTLS_METHOD)
         if certificate is not None:

@@ -7,10 +7,11 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from aioice import stun
 from OpenSSL import SSL
 
 from tests.blackbox.daemon import Daemon, wait_until
-from tests.blackbox.description import sdp
+from tests.blackbox.description import Description, sdp
 from tests.blackbox.dialogue import Dialogue
 from tests.blackbox.dtls_phone import (
     ANOTHER,
@@ -22,9 +23,12 @@ from tests.blackbox.dtls_phone import (
     fragments,
     set_up,
 )
+from tests.blackbox.ng import Value
 from tests.blackbox.phone import PATIENCE, Phone, Port, rtp, told
 
 ALICE, BOB, CARA, DAVE, STRANGER = "127.0.1.51", "127.0.1.52", "127.0.1.53", "127.0.1.54", "127.0.1.76"
+HANDSHAKE = 22
+"""First byte of a DTLS flight."""
 HEADERS = 28
 """IPv4 and UDP."""
 CLIENT_RANDOM = slice(13 + 12 + 2, 13 + 12 + 34)
@@ -263,7 +267,7 @@ def test_with_ice_a_stranger_gets_nothing(
     daemon: Daemon, call: Dialogue, caller: Phone, stranger: Port, neighbours: Neighbours
 ) -> None:
     before = daemon.metric("icerelay_dropped_packets_total", "stranger")
-    keys = {"transport-protocol": DTLS, "rtcp-mux": ["offer", "require"], "ICE": "force"}
+    keys: dict[str, Value] = {"transport-protocol": DTLS, "rtcp-mux": ["offer", "require"], "ICE": "force"}
     there = told(call.offer(caller.sdp(), **keys))
     ice = sdp("a=ice-ufrag:bobs", "a=ice-pwd:bobbobbobbobbobbobbobb")
     with DtlsPhone(STRANGER) as other:
@@ -295,6 +299,53 @@ def test_hundreds_of_refused_phones_leave_nothing_behind(daemon: Daemon, caller:
     wait_until(lambda: daemon.metric("rtpengine_ports_used") == 0, "all ports are free")
     assert daemon.metric("icerelay_dtls_handshakes") == 0
     assert daemon.memory - memory < 200 * 20_000  # a handshake has 65 kB
+
+
+@pytest.mark.parametrize("active", [True, False], ids=["active", "passive"])
+def test_a_phone_with_a_new_certificate_is_heard_throughout(
+    daemon: Daemon, call: Dialogue, caller: Phone, phone: DtlsPhone, active: bool
+) -> None:
+    there = set_up(call, caller, phone.port.address, "active")
+    phone.shake(there.callee_side)
+    assert_talk(phone, caller, there)
+    before = daemon.metric("icerelay_dtls_handshakes_done_total")
+    setup = "active" if active else "passive"
+    sent, _ = phone.sessions()
+    assert set_up(call, caller, phone.port.address, setup, ANOTHER.fingerprint) == there
+    packet = rtp(100, ssrc=9)
+    phone.port.send(there.callee_side, sent.protect(packet))
+    assert caller.rtp.receive()[0] == packet
+    with DtlsPhone(BOB, active, ANOTHER, phone.port) as renewed:
+        renewed.shake(there.callee_side)
+        wait_until(lambda: daemon.metric("icerelay_dtls_handshakes_done_total") == before + 1, "new keys")
+        renewed.port.waiting()
+        assert_talk(renewed, caller, there)
+
+
+def test_a_client_hello_that_is_sooner_than_the_answer_is_answered_after_it(
+    call: Dialogue, caller: Phone, phone: DtlsPhone
+) -> None:
+    """ICE may be up before signalling has carried the answer to us."""
+    keys: dict[str, Value] = {"transport-protocol": DTLS, "rtcp-mux": ["offer", "require"], "ICE": "force"}
+    offer = call.offer(caller.sdp(), **keys)
+    there = told(offer)
+    phone.port.send(there, check(offer, "bobs"))
+    assert phone.port.receive()[0][:2] == b"\x01\x01"  # a success
+    phone.port.send(there, phone.flight())
+    ice = sdp("a=ice-ufrag:bobs", "a=ice-pwd:bobbobbobbobbobbobbobb")
+    call.answer(dtls_sdp(phone.port.address, "active") + ice)
+    while phone.port.receive()[0][0] != HANDSHAKE:
+        pass
+
+
+def check(offer: Description, ufrag: str) -> bytes:
+    """A connectivity check of the phone (RFC 8445, section 7.2)."""
+    request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+    request.attributes["USERNAME"] = f"{offer.media.attribute('ice-ufrag')}:{ufrag}"
+    request.attributes["PRIORITY"] = 1853817087
+    request.attributes["ICE-CONTROLLED"] = 1
+    request.add_message_integrity(str(offer.media.attribute("ice-pwd")).encode())
+    return bytes(request)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

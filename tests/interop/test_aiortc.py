@@ -153,7 +153,7 @@ def test_a_plain_phone_calls_a_webrtc_one(relay: Relay, monkeypatch: pytest.Monk
 def test_both_are_heard_on_when_their_sequence_numbers_wrap_around(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SRTP counts the wraps at both ends; who loses count hears nothing any more (RFC 3711, section 3.3.1)."""
+    """SRTP counts the wraps at both ends; who loses count hears nothing more (RFC 3711, section 3.3.1)."""
     begin = 65536 - PACKETS // 2
     monkeypatch.setattr("aiortc.rtcrtpsender.random_sequence_number", lambda: begin)
 
