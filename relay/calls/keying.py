@@ -138,13 +138,21 @@ def repeat(call: Call, now: float, resources: Resources, counts: Counts) -> None
 
 
 def finished(call: Call, job: Job, holding: Holding, resources: Resources, counts: Counts) -> None:
-    """A job of this call was computed."""
-    for end in _ends(call):
-        if end.association is job.association:
-            for at, output in job.association.finish(job):
-                _take(call, end, at, output, holding, resources, counts)
-            _hand_out(call, job.association, resources, counts)
-            return
+    """A job of this call was computed.
+
+    Keys are in place before our last flight leaves: the peer's media follows it at once.
+    """
+    found = next((end for end in _ends(call) if end.association is job.association), None)
+    if found is None:
+        return
+    outputs = job.association.finish(job)
+    for _, output in outputs:
+        _take(call, found, output, holding, counts)
+    holding.sync(call)
+    for at, output in outputs:
+        if isinstance(output, Send):
+            resources.send(*at, output.datagram)
+    _hand_out(call, job.association, resources, counts)
 
 
 def open_handshakes(call: Call) -> int:
@@ -183,12 +191,8 @@ def _keep(call: Call, at: Where, datagram: bytes) -> bool:
     return True
 
 
-def _take(
-    call: Call, end: _End, at: Where, output: Output, holding: Holding, resources: Resources, counts: Counts
-) -> None:
+def _take(call: Call, end: _End, output: Output, holding: Holding, counts: Counts) -> None:
     match output:
-        case Send(datagram):
-            resources.send(*at, datagram)
         case Keys():
             try:
                 end.security.keys[end.stream.component] = _open(output, holding)

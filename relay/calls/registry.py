@@ -179,7 +179,6 @@ class Registry:
                 if call is not None:
                     holding = self._holdings[job.call_id]
                     keying.finished(call, job, holding, self.resources, self.handshakes)
-                    holding.sync(call)
                     self._plan(call)
 
     def tick(self, now: float, last_packet: Callable[[int], float]) -> list[tuple[str, str]]:

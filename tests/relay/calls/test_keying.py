@@ -132,6 +132,20 @@ def test_what_is_kept_before_the_answer_is_bounded() -> None:
     assert desk.registry.handshakes.dropped["early"] > 90
 
 
+def test_the_plane_has_the_keys_before_our_last_flight_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    port = answered(desk)
+    keyed = []
+
+    def send(handle: int, remote: Address, datagram: bytes) -> None:
+        keyed.append(keys_in_use(desk, port) is not None)
+        desk.box.sent.append((handle, remote, datagram))
+
+    monkeypatch.setattr(desk.box, "send", send)
+    assert Phone(desk, port).shake() is not None
+    assert keyed == [False, True]
+
+
 def test_keys_of_a_call_that_is_gone_are_dropped() -> None:
     desk = Desk()
     phone = Phone(desk, answered(desk))
