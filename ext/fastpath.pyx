@@ -190,7 +190,7 @@ cdef class NativePlane:
         ticket = self._push(worker, CLOSE, port, NULL, 0)
         self._pending[worker].append((ticket, None, (), (port, sock, address), None))
 
-    def open_keys(self, profile, receive, send):
+    def open_keys(self, profile, receive, send, after=None):
         cdef keys_t *keys
         self._reclaim()
         if self._stopped:
@@ -198,7 +198,7 @@ cdef class NativePlane:
         self._find_srtp()
         slot = self._free_keys.take("pairs of keys")
         try:
-            new = _Keys(slot, profile, receive, send)
+            new = _Keys(slot, profile, receive, send, self._keys.get(after))
         except BaseException:
             self._free_keys.give_back(slot)
             raise
@@ -507,12 +507,19 @@ class _Unused:
 class _Keys:
     """Both directions of a handle. The contexts are the worker's from the first rule on that names them."""
 
-    def __init__(self, slot, profile, receive, send):
+    def __init__(self, slot, profile, receive, send, before):
         self.slot = slot
-        self.worker = None
-        self.arriving = srtp_library.Context(profile, receive, inbound=True)
+        self.worker = None if before is None else before.worker
+        self.receive, self.send = (profile, receive), (profile, send)
+        if before is not None and before.receive == self.receive:
+            self.arriving = before.arriving.share()
+        else:
+            self.arriving = srtp_library.Context(profile, receive, inbound=True)
         try:
-            self.leaving = srtp_library.Context(profile, send, inbound=False)
+            if before is not None and before.send == self.send:
+                self.leaving = before.leaving.share()
+            else:
+                self.leaving = srtp_library.Context(profile, send, inbound=False)
         except BaseException:
             self.arriving.close()
             raise

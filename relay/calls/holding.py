@@ -40,9 +40,11 @@ class Holding:
         self.rule_ids.add(rule)
         return rule
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
-        """SRTP for one peer. Raises ``KeysRefused``."""
-        keys = self.resources.open_keys(profile, receive, send)
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
+        """SRTP for one peer, in the place of ``after``. Raises ``KeysRefused``."""
+        keys = self.resources.open_keys(profile, receive, send, after)
         self.keys.add(keys)
         return keys
 

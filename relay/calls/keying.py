@@ -1,108 +1,221 @@
 """DTLS of the calls: handshakes run, keys come out, rules follow (RFC 5763, RFC 5764).
 
 ``relay.dtls`` decides; here its outputs become call state, and datagrams to
-send. A handshake goes to where ICE, or else the media address, says the peer is.
+send. A handshake is answered where it came from, and begun where ICE, or else
+the media address, says the peer is.
+
+What has to be computed goes to ``Resources.compute`` as a job, and comes back to
+``finished`` some time later. By then the call may be gone, or the peer another
+one: a job of an association that the call does not have any more is dropped.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from relay.calls.holding import Holding
 from relay.calls.resources import KeysRefused, Resources
-from relay.calls.state import Call, Media, Security, Stream
-from relay.dtls.handshake import Failed, Handshake, Keys, Output, Restart, Send, State
+from relay.calls.state import Call, Leg, Media, Security, Stream
+from relay.dtls.association import Association, Job, Step, Where
+from relay.dtls.handshake import Failed, Keys, Reason, Role, Send, State
+from relay.dtls.peering import Ignored, Output, Unfinished
+from relay.dtls.records import client_random, read_records
 from relay.forward.rule import Address
 from relay.srtp.profiles import MasterKey, profile_of_dtls
 
+MAX_EARLY_PEERS = 4
+"""Of a call, whose first flight is kept until the answer: one for each phone that rings, within reason."""
+MAX_EARLY_DATAGRAMS = 4
+"""Of one first flight: a ClientHello of 1 kB needs one, or a few if it comes in fragments."""
+
+
+FAILURES = (*Reason, "srtp")
+"""Why there are no keys; the last one: the plane cannot use them."""
+
+DROPS = ("busy", "client hello", "early", "no handshake", "overload", "restart")
+"""Why datagrams were not acted upon: see docs/operator.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A leg that has no keys, for the log: the first time only."""
+
+    call_id: str
+    tag: str | None
+    media: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of all handshakes since the start."""
+
+    done: int = 0
+    failed: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(FAILURES, 0)))
+    """Handshakes without keys, by reason."""
+    dropped: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(DROPS, 0)))
+    """DTLS datagrams that were not acted upon, by reason."""
+    failures: list[Failure] = field(default_factory=list)
+    """Not logged yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Our end of one component, with the security of its media."""
+
+    leg: Leg
+    media: Media
+    security: Security
+    stream: Stream
+
+    @property
+    def association(self) -> Association | None:
+        return self.security.handshakes.get(self.stream.component)
+
+    def accepts(self, port: int, source: Address) -> bool:
+        """ICE, or the description, has named this source at this port."""
+        named = any(path.port.handle == port and source in path.sources for path in self.stream.paths)
+        return named or (self.is_at(port) and source == self.stream.remote)
+
+    def is_at(self, port: int) -> bool:
+        return any(path.port.handle == port for path in self.stream.paths)
+
 
 def received(
-    call: Call,
-    holding: Holding,
-    port: int,
-    source: Address,
-    datagram: bytes,
-    now: float,
-    resources: Resources,
-) -> list[str]:
-    """A DTLS datagram from an accepted source. Returns why a handshake failed, for the counters."""
-    for media, security, stream in _secured(call):
-        handshake = security.handshakes.get(stream.component)
-        if handshake is None or all(path.port.handle != port for path in stream.paths):
-            continue
-        security.towards[stream.component] = (port, source)
-        outputs: list[Output] = []
-        if handshake.state is State.IDLE:
-            outputs += handshake.start(now)
-        outputs += handshake.received(datagram, now)
-        if Restart() in outputs and security.identity is not None:
-            # Unauthenticated so far: what is keyed stays until the new handshake yields keys.
-            again = Handshake(security.identity, handshake.role, security.expected)
-            security.handshakes[stream.component] = again
-            outputs += [*again.start(now), *again.received(datagram, now)]
-        return _carry_out(media, stream, outputs, holding, resources)
-    return ["no handshake"]
+    call: Call, at: Where, datagram: bytes, now: float, resources: Resources, counts: Counts
+) -> None:
+    """A DTLS datagram from a source that the plane accepts."""
+    port, source = at
+    here = [end for end in _ends(call) if end.is_at(port)]
+    waiting = [end for end in here if end.association is not None]
+    found = next((end for end in waiting if end.accepts(port, source)), waiting[0] if waiting else None)
+    if found is not None and found.association is not None:
+        if not found.association.put(Step(now, at, datagram)):
+            counts.dropped["busy"] += 1
+        _hand_out(call, found.association, resources, counts)
+    elif not here:
+        counts.dropped["no handshake"] += 1
+    elif not _keep(call, at, datagram):
+        counts.dropped["early"] += 1
 
 
-def begin(call: Call, holding: Holding, now: float, resources: Resources) -> list[str]:
+def begin(call: Call, now: float, resources: Resources, counts: Counts) -> None:
     """Start the handshakes whose peer can be reached by now, and knows our certificate."""
-    failed: list[str] = []
     if not call.answered:
-        return failed
-    for media, security, stream in _secured(call):
-        handshake = security.handshakes.get(stream.component)
-        remote = stream.chosen if media.ice is not None else stream.remote
-        if handshake is not None and handshake.state is State.IDLE and remote is not None:
-            security.towards[stream.component] = (stream.path.port.handle, remote)
-            failed += _carry_out(media, stream, handshake.start(now), holding, resources)
-    return failed
+        return
+    for end in _ends(call):
+        association = end.association
+        if association is None or association.at is not None:
+            continue
+        for at in [at for at in call.early if end.accepts(*at)]:
+            for datagram in call.early.pop(at):
+                if association.role is Role.PASSIVE:
+                    association.put(Step(now, at, datagram))
+        remote = end.stream.chosen if end.media.ice is not None else end.stream.remote
+        if association.role is Role.ACTIVE and remote is not None:
+            association.put(Step(now, (end.stream.path.port.handle, remote)))
+        _hand_out(call, association, resources, counts)
 
 
 def deadlines(call: Call) -> Iterator[float]:
     """When handshakes want ``repeat`` called."""
-    for _, security, stream in _secured(call):
-        handshake = security.handshakes.get(stream.component)
-        if handshake is not None and handshake.deadline is not None:
-            yield handshake.deadline
+    for end in _ends(call):
+        if end.association is not None and end.association.deadline is not None:
+            yield end.association.deadline
 
 
-def repeat(call: Call, holding: Holding, now: float, resources: Resources) -> list[str]:
+def repeat(call: Call, now: float, resources: Resources, counts: Counts) -> None:
     """Send again what was not answered."""
-    failed = []
-    for media, security, stream in _secured(call):
-        handshake = security.handshakes.get(stream.component)
-        if handshake is not None and handshake.deadline is not None and handshake.deadline <= now:
-            failed += _carry_out(media, stream, handshake.timeout(now), holding, resources)
-    return failed
+    for end in _ends(call):
+        association = end.association
+        if association is None or association.deadline is None or association.deadline > now:
+            continue
+        if association.at is not None:
+            association.put(Step(now, association.at))
+            _hand_out(call, association, resources, counts)
 
 
-def _secured(call: Call) -> Iterator[tuple[Media, Security, Stream]]:
+def finished(call: Call, job: Job, holding: Holding, resources: Resources, counts: Counts) -> None:
+    """A job of this call was computed.
+
+    Keys are in place before our last flight leaves: the peer's media follows it at once.
+    """
+    found = next((end for end in _ends(call) if end.association is job.association), None)
+    if found is None:
+        return
+    outputs = job.association.finish(job)
+    for _, output in outputs:
+        _take(call, found, output, holding, counts)
+    holding.sync(call)
+    for at, output in outputs:
+        if isinstance(output, Send):
+            resources.send(*at, output.datagram)
+    _hand_out(call, job.association, resources, counts)
+
+
+def open_handshakes(call: Call) -> int:
+    """How many run at the moment."""
+    return sum(end.association is not None and end.association.state is State.SHAKING for end in _ends(call))
+
+
+def _ends(call: Call) -> Iterator[_End]:
+    """All with a certificate of ours."""
     for leg in call.legs.values():
         for media in leg.medias:
-            if media.security is not None and media.security.handshakes:
+            if media.security is not None and media.security.identity is not None:
                 for stream in media.streams:
-                    yield media, media.security, stream
+                    yield _End(leg, media, media.security, stream)
 
 
-def _carry_out(
-    media: Media, stream: Stream, outputs: list[Output], holding: Holding, resources: Resources
-) -> list[str]:
-    security = media.security
-    assert security is not None
-    failed = []
-    for output in outputs:
-        match output:
-            case Send(datagram) if stream.component in security.towards:
-                port, remote = security.towards[stream.component]
-                resources.send(port, remote, datagram)
-            case Keys():
-                try:
-                    security.keys[stream.component] = _open(output, holding)
-                except KeysRefused as error:
-                    failed.append(str(error))
-            case Failed(reason):
-                failed.append(str(reason))
-    return failed
+def _hand_out(call: Call, association: Association, resources: Resources, counts: Counts) -> None:
+    job = association.job(call.call_id)
+    if job is not None and not resources.compute(job):
+        association.forget(job)
+        counts.dropped["overload"] += len(job.steps)
+
+
+def _keep(call: Call, at: Where, datagram: bytes) -> bool:
+    """The peer's answer is not here yet, and with it its fingerprint and its role: keep its first flight."""
+    if client_random(read_records(datagram)) is not None:
+        call.early.pop(at, None)
+        if len(call.early) >= MAX_EARLY_PEERS:
+            del call.early[next(iter(call.early))]
+        call.early[at] = [datagram]
+        return True
+    flight = call.early.get(at, [])
+    if not 0 < len(flight) < MAX_EARLY_DATAGRAMS:
+        return False
+    flight.append(datagram)
+    return True
+
+
+def _take(call: Call, end: _End, output: Output, holding: Holding, counts: Counts) -> None:
+    match output:
+        case Keys():
+            try:
+                end.security.keys[end.stream.component] = _open(output, holding)
+                end.security.keyed[end.stream.component] = end.stream.generation
+                end.security.failed = False
+                counts.done += 1
+            except KeysRefused as error:
+                _fail(call, end, "srtp", str(error), counts)
+        case Failed(reason):
+            _fail(call, end, reason, reason, counts)
+        case Unfinished():
+            counts.dropped["restart"] += 1
+        case Ignored():
+            counts.dropped["client hello"] += 1
+
+
+def _fail(call: Call, end: _End, reason: str, text: str, counts: Counts) -> None:
+    """This peer gets no keys, and those of the peer before it are not its own."""
+    end.security.keys.pop(end.stream.component, None)
+    counts.failed[reason] += 1
+    if not end.security.failed:
+        end.security.failed = True
+        counts.failures.append(Failure(call.call_id, end.leg.tag, end.media.index, text))
 
 
 def _open(keys: Keys, holding: Holding) -> int:

@@ -8,16 +8,13 @@ for anything else, media passes as it is, and so do the keys.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sdp
-from relay.calls import suites
+from relay.calls import associations, suites
 from relay.calls.holding import Holding
 from relay.calls.resources import Resources
 from relay.calls.state import Media, Mode, Security
-from relay.dtls.fingerprint import DtlsError, Fingerprint
-from relay.dtls.handshake import Handshake, Role
 from relay.ng.request import Request
 from relay.srtp.profiles import MasterKey, profile_named
 from sdp import dtls
@@ -92,8 +89,8 @@ def hear_offer(ours: Media, said: Said, request: Request, resources: Resources) 
     elif said.dtls.offered and not (line is not None and "prefer" in request.sdes):
         before = ours.security if ours.security is not None and ours.security.identity else None
         passive = "passive" in (request.dtls_reverse, request.dtls)
-        role = before.setup if before is not None else None
-        _agree_on_dtls(ours, said, answer_setup(said.dtls.setup, role, passive), resources).alternative = line
+        role = answer_setup(said.dtls.setup, before.setup if before is not None else None, passive)
+        associations.agree(ours, said.dtls, role, resources, answering=True).alternative = line
     elif line is not None:
         _agree_on_sdes(ours, line, "pad" in request.sdes, resources)
     else:
@@ -122,7 +119,10 @@ def make_offer(theirs: Media, said: Said, request: Request, resources: Resources
             Crypto(tag, name, resources.random_key(SUITES[name].length)) for tag, name in enumerate(names, 1)
         )
     hash = request.dtls_fingerprint or DEFAULT_HASH
-    return _written(security, Setup.ACTPASS, hash, request.sdes)
+    written = _written(security, Setup.ACTPASS, hash, request.sdes)
+    if written.fingerprint is None or "no-tls-id" in request.flags:
+        return written
+    return replace(written, tls_id=associations.own_tls_id(security, resources))
 
 
 def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
@@ -134,7 +134,7 @@ def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
     if security is None:
         return
     if security.identity is not None and said.dtls.offered:
-        _agree_on_dtls(ours, said, offerer_role(said.dtls.setup), resources)
+        associations.agree(ours, said.dtls, offerer_role(said.dtls.setup), resources)
         security.offered, security.remote = (), None
         return
     usable = resources.suites()
@@ -164,34 +164,53 @@ def settle_offerer(theirs: Media, ours: Media, answered: str, request: Request, 
         theirs.protocol = asked
 
 
-def make_answer(theirs: Media, request: Request) -> SecurityOut:
-    """What the offerer is told; the hash of its own fingerprint unless another one is asked for."""
+def make_answer(theirs: Media, request: Request, resources: Resources) -> SecurityOut:
+    """What the offerer is told; its fingerprint with the hash that it uses itself, or that was asked for.
+
+    With ``tls-id`` if its offer had one (RFC 8842, section 5.3).
+    """
     if theirs.security is None:
         return SecurityOut()
     own = next((one.hash for one in theirs.security.expected), DEFAULT_HASH)
-    return _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own, request.sdes)
+    written = _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own, request.sdes)
+    if written.fingerprint is None or theirs.security.tls_id is None or "no-tls-id" in request.flags:
+        return written
+    return replace(written, tls_id=associations.own_tls_id(theirs.security, resources))
 
 
 def adopt(told: Security | None) -> Security | None:
     """For another phone that got the same offer: the same promises, keys of its own."""
     if told is None:
         return None
-    return Security(offered=told.offered, identity=told.identity)
+    return Security(offered=told.offered, identity=told.identity, own_tls_id=told.own_tls_id)
 
 
 def key_up(media: Media, holding: Holding) -> None:
-    """SDES needs no handshake: the keys are there once both lines are. Raises ``KeysRefused``."""
+    """SDES needs no handshake: the keys are there once both lines are. Raises ``KeysRefused``.
+
+    Lines that are not what they were bring new keys; a line of the two that stays goes on.
+    """
     security = media.security
     if security is None or security.remote is None:
         return
     own = _own(security, security.remote)
     assert own is not None
+    lines = (own, security.remote)
     profile = profile_named(own.suite)
     receive = MasterKey.split(profile, security.remote.key)
     send = MasterKey.split(profile, own.key)
     for stream in media.streams:
-        if stream.component not in security.keys:
-            security.keys[stream.component] = holding.open_keys(profile, receive, send)
+        if security.lines.get(stream.component) != lines:
+            before = security.keys.get(stream.component)
+            security.keys[stream.component] = holding.open_keys(profile, receive, send, before)
+            security.lines[stream.component] = lines
+
+
+def _rekeyed(before: Security | None, own: Crypto, remote: Crypto) -> Security:
+    """Keys from before serve until the answer."""
+    if before is None or before.remote is None:
+        return Security(offered=(own,), remote=remote)
+    return Security(offered=(own,), remote=remote, keys=before.keys.copy(), lines=before.lines.copy())
 
 
 def _own(security: Security, taken: Crypto) -> Crypto | None:
@@ -228,36 +247,7 @@ def _agree_on_sdes(media: Media, line: Crypto, padding: bool, resources: Resourc
     """Take a line of the offerer, with a key of our own."""
     if media.security is None or media.security.remote != line:
         own = Crypto(line.tag, line.suite, resources.random_key(SUITES[line.suite].length), padding=padding)
-        media.security = Security(offered=(own,), remote=line)
-
-
-def _agree_on_dtls(media: Media, said: Said, setup: Setup, resources: Resources) -> Security:
-    """Begin a handshake with this peer, unless one with it is there (RFC 8842, section 5.1)."""
-    expected = _expected(said.dtls.fingerprints)
-    security = media.security
-    if security is None or security.identity is None:
-        security = media.security = Security(identity=resources.identity())
-    assert security.identity is not None
-    another = security.expected and (security.expected, security.tls_id) != (expected, said.dtls.tls_id)
-    if another:
-        security.handshakes, security.keys = {}, {}
-    security.expected, security.tls_id = expected, said.dtls.tls_id
-    security.setup = setup
-    role = Role.ACTIVE if setup is Setup.ACTIVE else Role.PASSIVE
-    for stream in media.streams or ():
-        if stream.component not in security.handshakes:
-            security.handshakes[stream.component] = Handshake(security.identity, role, expected)
-    return security
-
-
-def _expected(fingerprints: Sequence[dtls.Fingerprint]) -> tuple[Fingerprint, ...]:
-    found = []
-    for one in fingerprints:
-        try:
-            found.append(Fingerprint.parse(str(one)))
-        except DtlsError:
-            continue
-    return tuple(found)
+        media.security = _rekeyed(media.security, own, line)
 
 
 def _written(security: Security, setup: Setup, hash: str, words: frozenset[str]) -> SecurityOut:

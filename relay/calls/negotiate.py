@@ -229,7 +229,7 @@ class Exchange:
             leg_security.settle_offerer(theirs, lead, keys.protocol, self.request, self.resources)
         for media in (ours, theirs):
             leg_security.key_up(media, self.holding)
-        return None if theirs.follows else leg_security.make_answer(theirs, self.request)
+        return None if theirs.follows else leg_security.make_answer(theirs, self.request, self.resources)
 
     def _family_of(self, leg: Leg, wanted: str) -> str:
         """The family a leg speaks stays; a new leg takes the offerer's."""

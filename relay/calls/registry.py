@@ -81,8 +81,7 @@ class Registry:
     closed: Counter[str] = field(default_factory=Counter)
     """Ended calls by reason."""
     refused_stun: Counter[str] = field(default_factory=Counter)
-    failed_dtls: Counter[str] = field(default_factory=Counter)
-    """Handshakes without keys, by reason."""
+    handshakes: keying.Counts = field(default_factory=keying.Counts)
     trickle: Trickle = field(default_factory=Trickle)
     """Fragments of descriptions, with candidates."""
     _holdings: dict[str, Holding] = field(default_factory=dict)
@@ -185,21 +184,28 @@ class Registry:
         if call is None:
             return
         self.refused_stun.update(checks.received(call, port, source, datagram, now, self.resources))
-        holding = self._holdings[call.call_id]
-        holding.sync(call)
-        self.failed_dtls.update(keying.begin(call, holding, now, self.resources))
+        self._holdings[call.call_id].sync(call)
+        keying.begin(call, now, self.resources, self.handshakes)
         self._plan(call)
+        self.computed()
 
     def dtls(self, port: int, source: Address, datagram: bytes, now: float) -> None:
         """A DTLS datagram arrived from a source that we accept media from."""
         call = self.calls.get(self._by_port.get(port, ""))
         if call is None:
             return
-        holding = self._holdings[call.call_id]
-        failed = keying.received(call, holding, port, source, datagram, now, self.resources)
-        self.failed_dtls.update(failed)
-        holding.sync(call)
-        self._plan(call)
+        keying.received(call, (port, source), datagram, now, self.resources, self.handshakes)
+        self.computed()
+
+    def computed(self) -> None:
+        """Take over what handshakes have computed: see ``Resources.compute``."""
+        while jobs := self.resources.computed():
+            for job in jobs:
+                call = self.calls.get(job.call_id)
+                if call is not None:
+                    holding = self._holdings[job.call_id]
+                    keying.finished(call, job, holding, self.resources, self.handshakes)
+                    self._plan(call)
 
     def tick(self, now: float, last_packet: Callable[[int], float]) -> list[tuple[str, str]]:
         """End what is over. Returns call-ids and reasons."""
@@ -237,10 +243,10 @@ class Registry:
                 assert media.ice is not None
                 assert media.ice.agent is not None
                 checks.carry_out(media, media.ice.agent.timeout(now), now, self.resources)
-            holding = self._holdings[call.call_id]
-            self.failed_dtls.update(keying.repeat(call, holding, now, self.resources))
-            holding.sync(call)
+            keying.repeat(call, now, self.resources, self.handshakes)
+            self._holdings[call.call_id].sync(call)
             self._plan(call)
+        self.computed()
 
     def _plan(self, call: Call) -> None:
         """Note when this call next wants ``check``; what was noted before may come to nothing."""
@@ -296,8 +302,7 @@ class Registry:
             if method is Exchange.answer:
                 checks.resume(call, times.now, self.resources)
             self._sync(call)
-            holding = self._holdings[call.call_id]
-            self.failed_dtls.update(keying.begin(call, holding, times.now, self.resources))
+            keying.begin(call, times.now, self.resources, self.handshakes)
         except Exception as error:
             holding.mark(tos)
             self._undo(call, before)
@@ -305,6 +310,7 @@ class Registry:
                 raise _as_ng_error(error) from error
             raise
         self._begin(call, self.trickle.described(call, times.now, self.interfaces.is_ours), times.now)
+        self.computed()
         call.delete_at = sender.delete_at = receiver.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata

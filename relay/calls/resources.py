@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.dtls.association import Job
 from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change
 from relay.ice.credentials import Credentials
@@ -97,11 +98,19 @@ class Resources(Protocol):
     def random_key(self, length: int) -> bytes:
         """A fresh master key and salt, ``length`` bytes."""
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
-        """Give the plane SRTP keys. Raises ``KeysRefused``."""
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
+        """Give the plane SRTP keys, in the place of ``after``. Raises ``KeysRefused``."""
 
     def close_keys(self, keys: int) -> None:
         """The plane may forget them."""
+
+    def compute(self, job: Job) -> bool:
+        """Have a job run, on any thread. False if too much waits already, for jobs that are optional."""
+
+    def computed(self) -> list[Job]:
+        """Jobs that have run since the last time."""
 
     def tie_breaker(self) -> int:
         """64 random bits (RFC 8445, section 7.1.1)."""

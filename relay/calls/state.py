@@ -15,8 +15,8 @@ import enum
 from dataclasses import dataclass, field, replace
 
 from relay.calls.resources import LocalPort
+from relay.dtls.association import Association, Where
 from relay.dtls.fingerprint import Fingerprint
-from relay.dtls.handshake import Handshake
 from relay.dtls.identity import Identity
 from relay.forward.rule import Address
 from relay.ice.agent import Agent
@@ -122,24 +122,31 @@ class Security:
     """What the peer promised."""
     tls_id: str | None = None
     """The peer's."""
+    own_tls_id: str | None = None
+    """What we call the association that is there, or wanted (RFC 8842, section 4)."""
     remote: Crypto | None = None
     """The peer's SDES line that is in use."""
     alternative: Crypto | None = None
     """The SDES line of an offerer that has DTLS as well, should the answer refuse that."""
-    handshakes: dict[int, Handshake] = field(default_factory=dict)
+    handshakes: dict[int, Association] = field(default_factory=dict)
     """By component."""
-    towards: dict[int, tuple[int, Address]] = field(default_factory=dict)
-    """By component: local port and address that the handshake goes to."""
     keys: dict[int, int] = field(default_factory=dict)
     """By component: the plane's handle."""
+    keyed: dict[int, int] = field(default_factory=dict)
+    """By component: generation of the stream when its keys came from a handshake."""
+    lines: dict[int, tuple[Crypto, Crypto]] = field(default_factory=dict)
+    """By component: our line and the peer's, where the keys are those."""
+    failed: bool = False
+    """There are no keys, and the log says why."""
 
     def snapshot(self) -> Security:
         """See ``Call.snapshot``. Handshakes are shared."""
         return replace(
             self,
             handshakes=self.handshakes.copy(),
-            towards=self.towards.copy(),
             keys=self.keys.copy(),
+            keyed=self.keyed.copy(),
+            lines=self.lines.copy(),
         )
 
 
@@ -300,6 +307,8 @@ class Call:
     delete_at: float | None = None
     settled_at: float | None = None
     """When the last answer to an open offer is thought to be in."""
+    early: dict[Where, list[bytes]] = field(default_factory=dict)
+    """First flights of DTLS peers whose answer is not here yet, by where they came from."""
 
     def snapshot(self) -> Call:
         """A copy to go back to when an offer or answer fails half-way. ICE agents are shared."""
@@ -341,6 +350,7 @@ class Call:
     def settle(self) -> None:
         """No further answer is expected."""
         self.settled_at = None
+        self.early.clear()
         for leg in self.legs.values():
             for media in leg.medias:
                 media.told = None

@@ -106,6 +106,7 @@ class Engine:
         """Serve the plane's events and the clocks."""
         self._loop = loop
         loop.add_reader(self.plane.fileno(), self._events)
+        self.machine.computing.notify = lambda: loop.call_soon_threadsafe(self._computed)
         self._repeat(TICK, self._tick)
 
     def stop(self) -> None:
@@ -116,6 +117,7 @@ class Engine:
             timer.cancel()
         if self._check is not None:
             self._check.cancel()
+        self.machine.computing.stop()
         self.registry.end_all()
         self.plane.stop()
 
@@ -144,8 +146,20 @@ class Engine:
                 log.debug("latched rule=%d peer=%s:%d", event.rule, *event.peer)
         self._plan_checks()
 
+    def _computed(self) -> None:
+        self.registry.computed()
+        self._log_failures()
+        self._plan_checks()
+
+    def _log_failures(self) -> None:
+        failures = self.registry.handshakes.failures
+        for one in failures:
+            where = (one.call_id, one.tag, one.media)
+            log.warning("dtls failed call-id=%s tag=%s media=%d reason=%s", *where, one.reason)
+        failures.clear()
+
     def _plan_checks(self) -> None:
-        """Wake up when the next ICE check is due."""
+        """Wake up when the next ICE check or repeat of a handshake is due."""
         deadline = self.registry.next_check()
         if self._check is not None:
             self._check.cancel()

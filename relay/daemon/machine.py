@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 
 from relay.calls.resources import KeysRefused, LocalAddress, LocalPort, OutOfPorts
+from relay.daemon.computing import Computing
+from relay.dtls.association import Job
 from relay.dtls.identity import Identities, Identity
 from relay.forward import srtp_library
 from relay.forward.plane import Plane, PlaneFull, SrtpUnavailable
@@ -32,6 +34,7 @@ class Machine:
             {at.address: Ports(port_min, port_max, random.Random()) for at in self.addresses}
         )
         self.plane: Plane
+        self.computing = Computing()
         self._identities = Identities(time.time())
         self._sockets: dict[int, socket.socket] = {}
 
@@ -124,10 +127,12 @@ class Machine:
         """See ``Resources.random_key``."""
         return secrets.token_bytes(length)
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
         """See ``Resources.open_keys``."""
         try:
-            return self.plane.open_keys(profile, receive, send)
+            return self.plane.open_keys(profile, receive, send, after)
         except (SrtpUnavailable, SrtpError, PlaneFull) as error:
             log.error("SRTP: %s", error)
             raise KeysRefused(str(error)) from error
@@ -135,6 +140,14 @@ class Machine:
     def close_keys(self, keys: int) -> None:
         """See ``Resources.close_keys``."""
         self.plane.close_keys(keys)
+
+    def compute(self, job: Job) -> bool:
+        """See ``Resources.compute``."""
+        return self.computing.compute(job)
+
+    def computed(self) -> list[Job]:
+        """See ``Resources.computed``."""
+        return self.computing.computed()
 
     def tie_breaker(self) -> int:
         """See ``Resources.tie_breaker``."""

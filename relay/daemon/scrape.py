@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from relay.calls import keying
 from relay.control.ng import BUCKETS, NgServer
 from relay.daemon.engine import Engine
 from relay.metrics.collector import PortUse, Snapshot
@@ -16,6 +17,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
     medias = [media for leg in legs for media in leg.medias if media.streams]
     answered = sum(call.answered for call in calls)
     pool = engine.machine.pool
+    handshakes = engine.registry.handshakes
     return Snapshot(
         uptime=time.monotonic() - engine.started,
         workers=engine.plane.workers,
@@ -37,4 +39,8 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         ng_unanswerable=ng.unanswerable,
         stun_refused=engine.registry.refused_stun,
         trickle_refused=engine.registry.trickle.refused,
+        dtls_open=sum(keying.open_handshakes(call) for call in calls),
+        dtls_done=handshakes.done,
+        dtls_failed=handshakes.failed,
+        dtls_dropped=handshakes.dropped,
     )

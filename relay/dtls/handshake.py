@@ -7,8 +7,12 @@ handshake sends what it returns, and calls ``timeout`` at ``deadline``.
            or a ClientHello               peer unknown as yet      one that was expected
     IDLE -------------------> SHAKING ----------------------> HELD ---------------> DONE
                                  |                              |  set_expected()    |
-                                 | refused, late, too much      | another one        | close_notify
+                                 | refused, late, too much      | another one        | another one
                                  +------------------------------+--------------------+--> OVER
+
+In DONE and OVER there is no OpenSSL any more: its connection takes 50 to 80 kB, and
+all that a peer can still want is our last flight, 70 bytes. So a peer's close_notify
+is not read; that a call is over, signalling says.
 
 Lost datagrams: the last flight is repeated as it is after 0.2, 0.6, 1.4 s and so
 on, which mends most losses soon. A peer that has our flight already ignores such
@@ -29,14 +33,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from relay.dtls.fingerprint import Fingerprint
 from relay.dtls.identity import Identity
 from relay.dtls.peer import Peer
 from relay.dtls.profile import LABEL, PROFILES, Profile
 from relay.dtls.records import (
-    ALERT,
     APPLICATION_DATA,
     HANDSHAKE,
     MAX_DATAGRAM,
@@ -57,7 +60,7 @@ MAX_DATAGRAMS = 128
 MAX_EARLY = 32
 """Encrypted records among them. OpenSSL sets aside 17 kB for each that comes before its time."""
 MAX_AFTERWARDS = 32
-"""Repeats of the last flight, and alerts looked at, once the handshake is complete."""
+"""Repeats of the last flight once the handshake is complete."""
 AMPLIFICATION = 3
 """Bytes sent for each one from a source that may be forged (as RFC 9000, section 8)."""
 PACKET_HEADERS = 28
@@ -117,16 +120,11 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """Output, the last but for ``Restart``: the peer says that it sends no more."""
-
-
-@dataclass(frozen=True, slots=True)
 class Restart:
     """Output: the datagram begins another handshake, and was not looked at any further. Not authenticated."""
 
 
-Output: TypeAlias = Send | Keys | Failed | Closed | Restart
+Output: TypeAlias = Send | Keys | Failed | Restart
 
 
 class Handshake:
@@ -149,24 +147,20 @@ class Handshake:
         self.role = role
         self.state = State.IDLE
         self._peer = Peer(expected)
-        self._connection = SSL.Connection(identity.context, None)
-        self._connection.set_app_data(self._peer)
-        self._connection.set_ciphertext_mtu(MAX_DATAGRAM)
+        self._connection: SSL.Connection | None = None
+        self._identity = identity
+        self._certificate: bytes | None = None
+        """The peer's, in DER, once the handshake is complete."""
         self._hello: bytes | None = None
         """The random number of the peer's ClientHello."""
         self._keys: Keys | None = None
         self._flight: list[bytes] = []
         self._unsent: list[bytes] = []
-        self._credit = math.inf
+        self._credit = math.inf if validated or role is Role.ACTIVE else 0
         """Bytes that may still be sent."""
         self._datagrams = self._early = self._afterwards = 0
         self._expires = self._repeat_at = self._openssl_at = math.inf
         self._interval = FIRST_REPEAT
-        if role is Role.ACTIVE:
-            self._connection.set_connect_state()
-        else:
-            self._connection.set_accept_state()
-            self._credit = math.inf if validated else 0
 
     @property
     def deadline(self) -> float | None:
@@ -206,7 +200,7 @@ class Handshake:
         if now >= self._expires:
             return self._fail(Reason.TIMEOUT)
         try:
-            self._connection.DTLSv1_handle_timeout()
+            self._openssl.DTLSv1_handle_timeout()
         except SSL.Error as error:
             return self._fail(self._reason(error))
         repeated = self._flush()
@@ -226,9 +220,22 @@ class Handshake:
             return self._judge()
         return []
 
+    @property
+    def _openssl(self) -> SSL.Connection:
+        """There is one from the first flight to the keys."""
+        assert self._connection is not None
+        return self._connection
+
     def _begin(self, now: float) -> None:
         self.state = State.SHAKING
         self._expires = now + PATIENCE
+        self._connection = SSL.Connection(self._identity.context, None)
+        self._connection.set_app_data(self._peer)
+        self._connection.set_ciphertext_mtu(MAX_DATAGRAM)
+        if self.role is Role.ACTIVE:
+            self._connection.set_connect_state()
+        else:
+            self._connection.set_accept_state()
 
     def _shake(self, records: list[Record], now: float) -> list[Output]:
         datagram = b"".join(record.data for record in records)
@@ -237,13 +244,13 @@ class Handshake:
         if self._datagrams > MAX_DATAGRAMS or self._early > MAX_EARLY:
             return self._fail(Reason.FLOOD)
         self._credit += AMPLIFICATION * (len(datagram) + PACKET_HEADERS)
-        self._connection.bio_write(datagram)
+        self._openssl.bio_write(datagram)
         return [*self._release(), *self._advance(now)]
 
     def _advance(self, now: float) -> list[Output]:
         complete = True
         try:
-            self._connection.do_handshake()
+            self._openssl.do_handshake()
         except SSL.WantReadError:
             complete = False
         except SSL.Error as error:
@@ -259,60 +266,52 @@ class Handshake:
         return [*outputs, *self._complete()] if complete else outputs
 
     def _complete(self) -> list[Output]:
-        name = self._connection.get_selected_srtp_profile().decode()
+        name = self._openssl.get_selected_srtp_profile().decode()
         profile = next((profile for profile in PROFILES if profile.name == name), None)
         if profile is None:
             return self._refuse(Reason.NO_PROFILE)
-        client, server = profile.split(self._connection.export_keying_material(LABEL, profile.material))
+        client, server = profile.split(self._openssl.export_keying_material(LABEL, profile.material))
         if self.role is Role.ACTIVE:
             self._keys = Keys(profile, local=client, remote=server)
         else:
             self._keys = Keys(profile, local=server, remote=client)
+        certificate = self._openssl.get_peer_certificate()
+        if certificate is None:
+            return self._refuse(Reason.NO_CERTIFICATE)
+        self._certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         self.state = State.HELD
         return self._judge() if self._peer.expected is not None else []
 
     def _judge(self) -> list[Output]:
         """Whether the peer, whose certificate is here, is the expected one."""
-        certificate = self._connection.get_peer_certificate()
-        if certificate is None:
-            return self._refuse(Reason.NO_CERTIFICATE)
-        if not self._peer.accepts(certificate):
+        assert self._certificate is not None
+        if not self._peer.accepts(self._certificate):
             return self._refuse(Reason.FINGERPRINT)
         self.state = State.DONE
+        self._connection = None
+        if self.role is Role.ACTIVE:
+            self._flight = []  # the last flight was the peer's
         keys, self._keys = self._keys, None
         return [keys] if keys else []
 
     def _hear(self, records: list[Record], now: float) -> list[Output]:
-        """After the handshake: the peer may have missed our last flight, or have something to say."""
-        encrypted = {record.kind: record.data for record in records if record.epoch}
-        if self.state is State.OVER or self._afterwards == MAX_AFTERWARDS:
+        """After the handshake: the peer may have missed our last flight."""
+        missed = any(record.kind == HANDSHAKE and record.epoch for record in records)
+        if not missed or not self._flight or self._afterwards == MAX_AFTERWARDS or now < self._repeat_at:
             return []
-        if HANDSHAKE in encrypted and self.role is Role.PASSIVE and now >= self._repeat_at:
-            self._afterwards += 1
-            self._repeat_at = now + FIRST_REPEAT / 4
-            return [Send(datagram) for datagram in self._flight]
-        if ALERT in encrypted:
-            self._afterwards += 1
-            return self._heed(encrypted[ALERT])
-        return []
-
-    def _heed(self, alert: bytes) -> list[Output]:
-        self._connection.bio_write(alert)
-        try:
-            self._connection.recv(1)
-        except SSL.WantReadError:
-            return []  # a warning, or not from the peer
-        except SSL.Error:
-            return [*self._say_goodbye(), self._end(Closed())]
-        return []
+        self._afterwards += 1
+        self._repeat_at = now + FIRST_REPEAT / 4
+        return [Send(datagram) for datagram in self._flight]
 
     def _refuse(self, reason: Reason) -> list[Output]:
         """A peer that believes it is connected has to hear that it is not."""
         return [*self._say_goodbye(), *self._fail(reason)]
 
     def _say_goodbye(self) -> list[Output]:
+        if self._connection is None:
+            return []
         try:
-            self._connection.shutdown()
+            self._openssl.shutdown()
         except SSL.Error:
             return []
         return self._flush()
@@ -322,7 +321,7 @@ class Handshake:
 
     def _end(self, last: Output) -> Output:
         self.state = State.OVER
-        self._keys = None
+        self._connection = self._keys = None
         self._flight = self._unsent = []
         return last
 
@@ -331,7 +330,7 @@ class Handshake:
         written = bytearray()
         try:
             while True:
-                written += self._connection.bio_read(65536)
+                written += self._openssl.bio_read(65536)
         except SSL.Error:
             pass
         if not written:
@@ -349,7 +348,7 @@ class Handshake:
         return outputs
 
     def _ask_openssl(self, now: float) -> None:
-        remaining = self._connection.DTLSv1_get_timeout()
+        remaining = self._openssl.DTLSv1_get_timeout()
         self._openssl_at = math.inf if remaining is None else now + remaining
 
     def _reason(self, error: SSL.Error) -> Reason:

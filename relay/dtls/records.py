@@ -15,7 +15,6 @@ MAX_MESSAGE = 16384
 """Bytes a handshake message may claim. OpenSSL reserves what is claimed, up to 100 kB; a chain of RSA-4096
 certificates is 5 kB."""
 
-ALERT = 21
 HANDSHAKE = 22
 APPLICATION_DATA = 23
 

@@ -197,9 +197,11 @@ class FakePlane:
         self._life[id] = self._lives
         return id
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
         """Raises ``SrtpUnavailable`` for profiles that pylibsrtp's public interface lacks."""
-        keys = Keys.open(profile, receive, send)
+        keys = Keys.open(profile, receive, send, self._keys.get(after) if after is not None else None)
         self._lives += 1
         self._keys[self._lives] = keys
         return self._lives

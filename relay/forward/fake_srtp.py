@@ -29,7 +29,16 @@ class Direction:
     """What arrives from a peer, or what leaves towards it."""
 
     session: pylibsrtp.Session
+    key: tuple[Profile, MasterKey]
     ssrcs: set[int] = field(default_factory=set)
+
+    @classmethod
+    def open(cls, profile: Profile, master: MasterKey, inbound: bool, before: Direction | None) -> Direction:
+        """The one of before if its key is the same."""
+        if before is not None and before.key == (profile, master):
+            return before
+        session = pylibsrtp.Session(public_policy(profile, master, inbound=inbound))
+        return cls(session, (profile, master))
 
     def protect(self, packet: bytes, rtcp: bool) -> bytes | None:
         """None if it cannot be protected."""
@@ -67,12 +76,11 @@ class Keys:
     worker: int | None = None
 
     @classmethod
-    def open(cls, profile: Profile, receive: MasterKey, send: MasterKey) -> Keys:
-        """Raises ``SrtpError`` and ``SrtpUnavailable``."""
-        return cls(
-            Direction(pylibsrtp.Session(public_policy(profile, receive, inbound=True))),
-            Direction(pylibsrtp.Session(public_policy(profile, send, inbound=False))),
-        )
+    def open(cls, profile: Profile, receive: MasterKey, send: MasterKey, before: Keys | None = None) -> Keys:
+        """A direction of ``before`` whose key stays goes on. Raises ``SrtpError`` and ``SrtpUnavailable``."""
+        arriving = Direction.open(profile, receive, True, before.arriving if before else None)
+        leaving = Direction.open(profile, send, False, before.leaving if before else None)
+        return cls(arriving, leaving, before.worker if before else None)
 
 
 def ssrc_of(packet: bytes, rtcp: bool) -> int:

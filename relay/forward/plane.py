@@ -111,12 +111,16 @@ class Plane(Protocol):
     def allocate(self) -> int:
         """A free rule id with zeroed counters. Raises ``PlaneFull``."""
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
         """SRTP for the peer of the rules that will name this handle in ``keys``.
 
         ``receive`` opens what arrives from the peer, ``send`` protects what
         leaves towards it. All rules that name it belong to one worker.
-        Roll-over counters start at 0. Raises ``SrtpUnavailable``, ``SrtpError``
+        Roll-over counters start at 0. ``after`` are keys that these will take the
+        place of, in the same rules: a direction whose key stays goes on with its
+        counters and its replay window. Raises ``SrtpUnavailable``, ``SrtpError``
         for keys of the wrong length, and ``PlaneFull``.
         """
 

@@ -134,6 +134,7 @@ class Context:
     ) -> None:
         master.check(profile)
         self._library = library()
+        self._users = 1
         ffi, lib = self._library.ffi, self._library.lib
         policy = self._library.new_policy(profile)
         policy.window_size = REPLAY_WINDOW
@@ -170,9 +171,15 @@ class Context:
             return None
         return value.value
 
+    def share(self) -> Context:
+        """For one more user, who closes it as well."""
+        self._users += 1
+        return self
+
     def close(self) -> None:
-        """Free the memory and forget the keys. Nobody may use the address any more."""
-        if self.address:
+        """The last user frees the memory and forgets the keys. Nobody may use the address any more."""
+        self._users -= 1
+        if self._users <= 0 and self.address:
             self.address = 0
             self._library.lib.srtp_dealloc(self._srtp[0])
 

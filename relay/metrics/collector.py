@@ -57,6 +57,10 @@ class Snapshot:
     ng_unanswerable: int = 0  # datagrams without a cookie
     stun_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
     trickle_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
+    dtls_open: int = 0  # handshakes that run
+    dtls_done: int = 0  # handshakes that gave keys
+    dtls_failed: Mapping[str, int] = field(default_factory=dict)  # handshakes that gave none, by reason
+    dtls_dropped: Mapping[str, int] = field(default_factory=dict)  # datagrams, by reason
 
 
 CLOSED = {
@@ -103,6 +107,7 @@ class RelayCollector(Collector):
         now = self._snapshot()
         yield from _calls(now)
         yield from _traffic(now)
+        yield from _dtls(now)
         yield from _ports(now.ports)
         yield from _ng(now)
 
@@ -162,6 +167,22 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
         "Fragments, parts of them or single candidates not used, by reason",
         "reason",
         now.trickle_refused,
+    )
+
+
+def _dtls(now: Snapshot) -> Iterator[Metric]:
+    yield GaugeMetricFamily("icerelay_dtls_handshakes", "DTLS handshakes at this moment", now.dtls_open)
+    yield CounterMetricFamily(
+        "icerelay_dtls_handshakes_done_total", "DTLS handshakes that gave keys", now.dtls_done
+    )
+    yield _counter(
+        "icerelay_dtls_handshakes_failed_total",
+        "DTLS handshakes that gave no keys, by reason",
+        "reason",
+        now.dtls_failed,
+    )
+    yield _counter(
+        "icerelay_dtls_dropped_total", "DTLS datagrams not acted upon, by reason", "reason", now.dtls_dropped
     )
 
 

@@ -61,7 +61,8 @@ FLAG_SYNONYMS = {
 FLAGS = _set(
     """
     asymmetric fast fatal fragment full-rtcp-attribute generate-mid ice-reject loop-protect media-handover
-    new-branch no-port-latching no-rtcp-attribute original-sendrecv port-latching provisional recrypt reset
+    new-branch no-port-latching no-rtcp-attribute no-tls-id original-sendrecv port-latching provisional
+    recrypt reset
     sip-source-address strict-source to-tag trickle-ice trust-address webrtc
     """
 )
@@ -75,7 +76,7 @@ FLAGS_NOT_YET = _set(
     all allow-asymmetric-codecs allow-no-codec-media allow-transcoding always-transcode audio-player
     bidirectional block-dtmf block-egress block-short debug detect-dtmf directional discard-recording
     early-media egress exclude-recording force-transcoding generate-rtcp inactive inject-dtmf mirror-rtcp mix
-    nat-wait no-jitter-buffer no-passthrough no-player no-redis-update no-tls-id passthrough pause
+    nat-wait no-jitter-buffer no-passthrough no-player no-redis-update passthrough pause
     pierce-nat record-call recording-announcement recording-vsc reuse-codecs single-codec siprec
     skip-recording-db static-codecs strip-extmap unidirectional unsubscribe
     """

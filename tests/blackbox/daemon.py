@@ -79,17 +79,24 @@ class Daemon:
         """How many file descriptors it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    @property
+    def memory(self) -> int:
+        """Bytes that are resident."""
+        with open(f"/proc/{self.pid}/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+
     def limit_files(self, number: int) -> None:
         """Lower or raise the soft limit of its file descriptors."""
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (number, hard))
 
-    def metric(self, name: str) -> float:
-        """The sum of all samples of this metric."""
+    def metric(self, name: str, label: str = "") -> float:
+        """The sum of all samples of this metric, or of those with ``label`` as one of their values."""
         with urllib.request.urlopen(f"http://{self.http[0]}:{self.http[1]}/metrics", timeout=3.0) as page:
             lines = page.read().decode().splitlines()
         samples = [line for line in lines if line.partition("{")[0].partition(" ")[0] == name]
-        assert samples, f"no metric {name}"
+        samples = [line for line in samples if f'="{label}"' in line] if label else samples
+        assert samples or label, f"no metric {name}"
         return sum(float(line.rpartition(" ")[2]) for line in samples)
 
     def clear(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from types import TracebackType
@@ -41,6 +42,10 @@ class Port:
         """The next datagram and where it came from. Raises ``TimeoutError``."""
         datagram, source = self._socket.recvfrom(4096)
         return datagram, source[:2]
+
+    def is_readable(self, patience: float) -> bool:
+        """Whether something arrives within so many seconds."""
+        return bool(select.select([self._socket], [], [], patience)[0])
 
     def waiting(self) -> list[bytes]:
         """What has arrived by now."""

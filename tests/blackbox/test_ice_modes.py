@@ -361,7 +361,7 @@ def test_every_recorded_offer_passes_under_every_mode(call: Dialogue, name: str,
 def test_what_is_neither_address_nor_ice_nor_key_passes_byte_for_byte(call: Dialogue, name: str) -> None:
     consumed = (
         "m=", "c=", "a=candidate", "a=ice-", "a=rtcp:", "a=rtcp-mux", "a=sendrecv", "a=end-of", "a=group",
-        "a=fingerprint", "a=setup",
+        "a=fingerprint", "a=setup", "a=tls-id",
     )  # fmt: skip
 
     def passing(text: str) -> list[str]:

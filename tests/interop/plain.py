@@ -50,6 +50,10 @@ class PlainPhone:
             self._mirror.setblocking(False)
         self.heard = np.zeros(0, np.int16)
         self.packets = 0
+        self.first = 0
+        """Sequence number with which it begins to talk."""
+        self.last = 0
+        """Sequence number that it heard last."""
         self.in_clear = True
 
     def sdp(self, *, rejects_video: bool = False) -> str:
@@ -69,7 +73,7 @@ class PlainPhone:
         if self._mirror is not None:
             loop.add_reader(self._mirror, self._reflect, self._mirror)
         for number in range(PACKETS):
-            header = struct.pack("!BBHII", 0x80, 0, number, number * FRAME, 77)
+            header = struct.pack("!BBHII", 0x80, 0, (self.first + number) & 0xFFFF, number * FRAME, 77)
             packet = header + compress(tone(PLAIN_TONE, number * FRAME))
             self._socket.sendto(self._wrap(packet), to)
             await asyncio.sleep(FRAME / RATE)
@@ -83,6 +87,7 @@ class PlainPhone:
             return
         packet = self._unwrap(packet)
         self.packets += 1
+        self.last = int.from_bytes(packet[2:4])
         self.in_clear = self.in_clear and packet[1] & 127 == 0 and len(packet) == 12 + FRAME
         self.heard = np.concatenate([self.heard, expand(packet[12:])])
 

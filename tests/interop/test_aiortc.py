@@ -176,3 +176,29 @@ def test_a_phone_with_keys_in_its_sdp_calls_a_webrtc_one(
         relay.client.ask("delete", call_id="sdes", from_tag="A")
 
     run(scenario, monkeypatch)
+
+
+def test_both_are_heard_on_when_their_sequence_numbers_wrap_around(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SRTP counts the wraps at both ends; who loses count hears nothing more (RFC 3711, section 3.3.1)."""
+    begin = 65536 - PACKETS // 2
+    monkeypatch.setattr("aiortc.rtcrtpsender.random_sequence_number", lambda: begin)
+
+    async def scenario() -> None:
+        web, plain = WebPhone(), PlainPhone()
+        plain.first = begin
+        await web.peer.setLocalDescription(await web.peer.createOffer())
+        offer = only_pcmu(web.peer.localDescription.sdp)
+        told = relay.client.ask("offer", call_id="wrap", from_tag="A", sdp=offer, **TO_PLAIN)
+        answer = relay.client.ask("answer", call_id="wrap", from_tag="A", to_tag="B", sdp=plain.sdp())
+        await web.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(answer["sdp"]), "answer"))
+        await connected(web.peer)
+        await plain.talk(destination(told))
+        assert_both_heard(web, plain)
+        assert plain.last < begin
+        await web.close()
+        plain.close()
+        relay.client.ask("delete", call_id="wrap", from_tag="A")
+
+    run(scenario, monkeypatch)

@@ -13,6 +13,7 @@ from relay.calls.registry import Registry, Times
 from relay.calls.report import Readings, Traffic
 from relay.calls.resources import LocalAddress, LocalPort, OutOfPorts
 from relay.calls.timers import Timers
+from relay.dtls.association import Job
 from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change, Drop, Rule
 from relay.ice.credentials import Credentials
@@ -45,6 +46,10 @@ class Box:
     tos: dict[int, int] = field(default_factory=dict)
     sent: list[tuple[int, Address, bytes]] = field(default_factory=list)
     keys: dict[int, tuple[Profile, MasterKey, MasterKey]] = field(default_factory=dict)
+    replaced: dict[int, int | None] = field(default_factory=dict)
+    jobs: list[Job] = field(default_factory=list)
+    idle: bool = False
+    overloaded: bool = False
     _handles: itertools.count[int] = field(default_factory=itertools.count)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(30000, 2))
 
@@ -96,13 +101,29 @@ class Box:
     def random_key(self, length: int) -> bytes:
         return next(self._handles).to_bytes(2, "big") * (length // 2)
 
-    def open_keys(self, profile: Profile, receive: MasterKey, send: MasterKey) -> int:
+    def open_keys(
+        self, profile: Profile, receive: MasterKey, send: MasterKey, after: int | None = None
+    ) -> int:
         keys = next(self._handles)
         self.keys[keys] = (profile, receive, send)
+        self.replaced[keys] = after
         return keys
 
     def close_keys(self, keys: int) -> None:
         del self.keys[keys]
+
+    def compute(self, job: Job) -> bool:
+        if self.overloaded and job.optional:
+            return False
+        self.jobs.append(job)
+        return True
+
+    def computed(self) -> list[Job]:
+        """At once, unless ``idle``: then whatever was handed out waits."""
+        done, self.jobs = ([], self.jobs) if self.idle else (self.jobs, [])
+        for job in done:
+            job.run()
+        return done
 
     def rule_at(self, number: int) -> Rule:
         """The only rule at a local port number."""

@@ -181,6 +181,44 @@ def test_a_reoffer_keeps_keys_and_certificate() -> None:
     assert desk.box.keys == opened
 
 
+def opened_with(desk: Desk, port: int) -> bytes:
+    """The key that the plane opens with at this port."""
+    keys = desk.box.rule_at(port).keys
+    assert keys is not None
+    receive = desk.box.keys[keys][1]
+    return receive.key + receive.salt
+
+
+NEW_KEY = Crypto(KEY.tag, KEY.suite, bytes(range(100, 130)))
+
+
+def test_a_caller_with_a_new_key_is_heard_with_the_old_one_until_the_answer() -> None:
+    desk = Desk()
+    desk.offer(with_sdes(), transport_protocol="RTP/AVP")
+    port = told(desk.answer(sdp(BOB)))[1]
+    desk.offer(with_sdes(ALICE, 10000, NEW_KEY), to_tag="B")
+    assert opened_with(desk, port) == KEY.key
+    answer = desk.answer(sdp(BOB))
+    assert opened_with(desk, port) == NEW_KEY.key
+    assert lines(answer)[0].key != KEY.key
+
+
+def test_a_callee_with_a_new_key_is_heard_with_it_and_our_own_key_goes_on() -> None:
+    desk = Desk()
+    ours = lines(desk.offer(sdp(), transport_protocol=SAVP, DTLS="off"))[2]
+    theirs = Crypto(ours.tag, ours.suite, bytes(len(ours.key)))
+    desk.answer(with_sdes(BOB, 20000, theirs))
+    again = desk.offer(sdp(), to_tag="B")
+    new = Crypto(ours.tag, ours.suite, bytes([1]) * len(ours.key))
+    desk.answer(with_sdes(BOB, 20000, new))
+    port = told(again)[1]
+    rule = desk.box.rule_at(port)
+    assert rule.keys is not None
+    _, receive, send = desk.box.keys[rule.keys]
+    assert (receive.key + receive.salt, send.key + send.salt) == (new.key, ours.key)
+    assert desk.box.replaced[rule.keys] is not None
+
+
 def shake_hands(desk: Desk, port: int, at: tuple[str, int], phone: Handshake) -> Keys | None:
     """Carry datagrams between a phone and the relay until both are done. Returns the phone's keys."""
     handle = next(h for h, bound in desk.box.ports.items() if bound.number == port)
@@ -224,7 +262,7 @@ def test_a_callee_with_another_certificate_gets_no_keys() -> None:
     phone = Handshake(STRANGER, Role.ACTIVE, [IDENTITY.fingerprint()])
     shake_hands(desk, told(offer)[1], (BOB, 20000), phone)
     assert desk.box.rule_at(told(offer)[1]).keys is None
-    assert desk.registry.failed_dtls["fingerprint"] == 1
+    assert desk.registry.handshakes.failed["fingerprint"] == 1
 
 
 def test_before_the_keys_a_dtls_leg_passes_nothing() -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from relay.dtls.handshake import Closed, Failed, Handshake, Keys, Output, Restart, Role, Send
+from relay.dtls.handshake import Failed, Handshake, Keys, Output, Restart, Role, Send
 from relay.dtls.identity import Identity
 
 WALL = 1_800_000_000.0
@@ -50,7 +50,7 @@ class End:
     handshake: Handshake
     other: End | None = None
     sent: list[bytes] = field(default_factory=list)
-    outputs: list[Keys | Failed | Closed | Restart] = field(default_factory=list)
+    outputs: list[Keys | Failed | Restart] = field(default_factory=list)
 
     @property
     def keys(self) -> Keys:

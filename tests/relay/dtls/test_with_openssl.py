@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from relay.dtls.fingerprint import Fingerprint
-from relay.dtls.handshake import Closed, Failed, Handshake, Keys, Output, Reason, Role, Send
+from relay.dtls.handshake import Failed, Handshake, Keys, Output, Reason, Role, Send
 from relay.dtls.profile import LABEL, PROFILES, Profile
 from relay.dtls.records import MAX_DATAGRAM
 from tests.relay.dtls.network import OURS
@@ -211,15 +211,6 @@ def test_a_peer_with_another_certificate_is_refused(meet: Meet, curve: Certifica
 def test_a_client_without_a_certificate_is_refused(meet: Meet, curve: Certificate) -> None:
     meeting = meet(Role.PASSIVE, None, curve.fingerprint)
     assert meeting.result() == Failed(Reason.NO_CERTIFICATE)
-
-
-def test_a_client_that_leaves_is_heard(meet: Meet, curve: Certificate) -> None:
-    meeting = meet(Role.PASSIVE, curve, curve.fingerprint)
-    meeting.assert_same_keys()
-    assert meeting.program.stdin is not None
-    meeting.program.stdin.write(b"Q\n")
-    meeting.program.stdin.flush()
-    meeting.until(lambda: Closed() in meeting.outputs)
 
 
 @ROLES

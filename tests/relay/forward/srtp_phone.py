@@ -67,9 +67,9 @@ class Phone:
         self.leaving = end(self.profile, self.out_key, inbound=False)
         self.arriving = end(self.profile, self.in_key, inbound=True)
 
-    def open_keys(self, plane: Plane) -> int:
+    def open_keys(self, plane: Plane, after: int | None = None) -> int:
         """The relay's end of this phone's keys."""
-        return plane.open_keys(self.profile, receive=self.out_key, send=self.in_key)
+        return plane.open_keys(self.profile, receive=self.out_key, send=self.in_key, after=after)
 
     def protected(self, packet: bytes) -> bytes:
         return self.leaving.protect(packet, rtcp=is_rtcp(packet))

@@ -373,6 +373,33 @@ def test_keys_change_in_mid_call_while_media_flows(connect: Connect) -> None:
     assert (call.count("auth"), call.count("send_error", call.plain)) == (0, 0)
 
 
+@pytest.mark.parametrize("name", ["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_128_GCM"])
+def test_a_direction_whose_key_stays_goes_on_with_its_roll_over_counter(name: str, connect: Connect) -> None:
+    """The other one gets a new key, as in a re-offer of one party."""
+    call = connect(profile_named(name))
+    for seq in range(65500, 65600):
+        call.phone.send(rtp(seq), call.phone_side)
+        assert call.other.recv(2000) == rtp(seq)
+        call.other.sendto(rtp(seq), call.other_side)
+        assert call.phone.hear() == rtp(seq)
+    packet = call.phone.protected(rtp(65600))
+    for _ in range(2):
+        old = call.secure.keys
+        assert old is not None
+        kept, kept_key = call.phone.leaving, call.phone.out_key
+        call.phone.new_keys()
+        call.phone.leaving, call.phone.out_key = kept, kept_key
+        call.secure = replace(call.secure, keys=call.phone.open_keys(call.plane, after=old))
+        call.plane.apply([call.secure])
+        call.plane.close_keys(old)
+        call.phone.sock.sendto(packet, call.phone_side)
+    assert call.other.recv(2000) == rtp(65600)
+    call.other.sendto(rtp(1), call.other_side)
+    assert call.phone.hear() == rtp(1)
+    until(lambda: call.count("replay") == 1)  # what was heard before the change is not heard again
+    assert call.count("auth") == 0
+
+
 def test_rule_with_closed_keys_receives_and_sends_nothing(connect: Connect) -> None:
     call = connect()
     assert call.secure.keys is not None

@@ -37,6 +37,10 @@ BUSY = Snapshot(
     ng_errors={"192.0.2.1": 2},
     ng_repeats=6,
     trickle_refused={"ufrag": 3, "expired": 0},
+    dtls_open=2,
+    dtls_done=11,
+    dtls_failed={"fingerprint": 3, "timeout": 1},
+    dtls_dropped={"client hello": 40},
 )  # fmt: skip
 
 
@@ -133,3 +137,15 @@ def test_openmetrics_is_served_to_those_who_ask() -> None:
     content_type, page = renderer(lambda: BUSY)("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert page.endswith(b"# EOF\n")
+
+
+def test_handshakes_are_told_by_how_they_ended() -> None:
+    found = scraped(BUSY)
+    expected = {
+        ("icerelay_dtls_handshakes",): 2,
+        ("icerelay_dtls_handshakes_done_total",): 11,
+        ("icerelay_dtls_handshakes_failed_total", "fingerprint"): 3,
+        ("icerelay_dtls_handshakes_failed_total", "timeout"): 1,
+        ("icerelay_dtls_dropped_total", "client hello"): 40,
+    }
+    assert found.items() >= expected.items()
