@@ -35,6 +35,7 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 ON_LOOPBACK = ("--allow-loopback-in-peer-connection",)
+WITH_MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 PIPE = 'exec "$@" 3<&0 4>&1 0</dev/null 1>&2'
 """The browser reads commands from descriptor 3 and writes to 4; we hold the other ends of its 0 and 1."""
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
@@ -114,6 +115,13 @@ class _Page:
         attached = await self._call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
 
+    async def ask_for_microphone(self) -> None:
+        """Only a page from a trustworthy place may; pages that may are told the addresses of this machine."""
+        await self._call("Page.navigate", url=Path(__file__).as_uri())
+        await self.evaluate(
+            "navigator.mediaDevices.getUserMedia({audio: true}).then((it) => void (window.it = it))"
+        )
+
     async def evaluate(self, expression: str) -> Any:
         """The value of an expression; of a promise, what it comes to. Fails with what the page throws."""
         result = await self._call(
@@ -142,7 +150,10 @@ class Counted:
 
 
 class WebPhone:
-    """A page with one RTCPeerConnection that says a tone. To be used as an asynchronous context manager."""
+    """A page with one RTCPeerConnection that says a tone. To be used as an asynchronous context manager.
+
+    With `microphone` it may use one, though it does not; the browser has to be made WITH_MICROPHONE.
+    """
 
     def __init__(
         self,
@@ -152,9 +163,11 @@ class WebPhone:
         codec: str | None = None,
         video: bool = False,
         data: bool = False,
+        microphone: bool = False,
         **configuration: str,
     ) -> None:
         self._browser = browser
+        self._microphone = microphone
         self._wish = {
             "frequency": frequency,
             "codec": codec,
@@ -166,6 +179,8 @@ class WebPhone:
     async def __aenter__(self) -> Self:
         self._page = _Page(self._browser)
         await self._page.open()
+        if self._microphone:
+            await self._page.ask_for_microphone()
         await self._page.evaluate(f"{SCRIPT}\nvar phone = new Phone({json.dumps(self._wish)}); undefined")
         return self
 
@@ -198,6 +213,10 @@ class WebPhone:
 
     async def counted(self, kind: str = "audio") -> Counted:
         return Counted(**await self._ask("counted", kind=kind))
+
+    async def path(self) -> str:
+        """The ufrag under which the pair of addresses in use was checked; empty before there is one."""
+        return str(await self._ask("path"))
 
     async def loudest(self) -> float:
         """The frequency that most of the sound heard lately has, Hz; 0 in silence."""
