@@ -51,11 +51,18 @@ def begin(call: Call, holding: Holding, now: float, resources: Resources) -> lis
         return failed
     for media, security, stream in _secured(call):
         handshake = security.handshakes.get(stream.component)
-        remote = stream.chosen if media.ice is not None else stream.remote
+        remote = _reached_at(media, stream)
         if handshake is not None and handshake.state is State.IDLE and remote is not None:
             security.towards[stream.component] = (stream.path.port.handle, remote)
             failed += _carry_out(media, stream, handshake.start(now), holding, resources)
     return failed
+
+
+def _reached_at(media: Media, stream: Stream) -> Address | None:
+    """Where handshakes go. Not along a path from before a restart of ICE: there may be nobody any more."""
+    if media.ice is None:
+        return stream.remote
+    return stream.chosen if media.ice.previous is None else None
 
 
 def deadlines(call: Call) -> Iterator[float]:
@@ -72,6 +79,8 @@ def repeat(call: Call, holding: Holding, now: float, resources: Resources) -> li
     for media, security, stream in _secured(call):
         handshake = security.handshakes.get(stream.component)
         if handshake is not None and handshake.deadline is not None and handshake.deadline <= now:
+            if media.ice is not None and stream.chosen is not None:
+                security.towards[stream.component] = (stream.path.port.handle, stream.chosen)
             failed += _carry_out(media, stream, handshake.timeout(now), holding, resources)
     return failed
 

@@ -281,3 +281,35 @@ def test_a_plain_phone_calls_a_webrtc_app(relay: Relay, phones: Phones) -> None:
         assert_nothing_left(relay)
 
     run(scenario)
+
+
+@pytest.mark.usefixtures("on_loopback")
+def test_a_webrtc_app_that_starts_anew_in_mid_call_is_heard_again(relay: Relay, phones: Phones) -> None:
+    """New ICE credentials, a new certificate, in a re-INVITE: what aiortc has in place of a restart."""
+
+    async def scenario() -> None:
+        bob, alice = phones.new("bob", 22), phones.new("alice", 23, parameters=";webrtc")
+        bob.register()
+        first = App()
+        await first.peer.setLocalDescription(await first.peer.createOffer())
+        outgoing = alice.call(bob.user, sdp=only_pcmu(first.peer.localDescription.sdp))
+        call = await asyncio.to_thread(bob.incoming)
+        await pick_up(call)
+        await asyncio.to_thread(outgoing.wait_for_answer)
+        await first.peer.setRemoteDescription(aiortc.RTCSessionDescription(outgoing.remote.text, "answer"))
+        await connected(first.peer)
+        await first.close()
+
+        second = App()
+        await second.peer.setLocalDescription(await second.peer.createOffer())
+        outgoing.sdp = only_pcmu(second.peer.localDescription.sdp)
+        answer = (await asyncio.to_thread(outgoing.reinvite)).text
+        await second.peer.setRemoteDescription(aiortc.RTCSessionDescription(answer, "answer"))
+        await connected(second.peer)
+        await assert_app_talks(second, call)
+        await asyncio.to_thread(outgoing.hang_up)
+        await asyncio.to_thread(call.wait_for_end)
+        await second.close()
+        assert_nothing_left(relay)
+
+    run(scenario)
