@@ -276,6 +276,18 @@ def test_a_caller_that_starts_anew_gets_its_handshake_where_it_is_now() -> None:
     assert desk.handshakes_to(moved.at) == 1
 
 
+def test_a_handshake_follows_a_phone_that_moves_before_it_has_answered() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(webrtc(WITH_ICE, Identity.create(UNIX)), ICE="remove", transport_protocol="RTP/AVP")
+    alice = Phone(desk, NAT, ALICE_KEYS, True, desk.answer(sdp(BOB, 20000)))
+    alice.check()
+    moved = Phone(desk, ("198.51.100.7", 7000), ALICE_KEYS, True, alice.relay)
+    desk.now += 2.0
+    moved.check()
+    desk.registry.check(desk.now)
+    assert (desk.handshakes_to(alice.at), desk.handshakes_to(moved.at)) == (1, 1)
+
+
 def test_a_restart_that_is_refused_leaves_the_old_credentials_in_force() -> None:
     desk, alice, _ = call_with_ice()
     alice.check()
