@@ -10,6 +10,10 @@ import sys
 
 from tests.interop.process import find_program
 
+FORBIDDEN = (
+    "unshare(1) may not make a network namespace. A container needs CAP_SYS_ADMIN or a seccomp profile that"
+    " allows it; Ubuntu needs root, or kernel.apparmor_restrict_unprivileged_userns=0"
+)
 MAKE_SOCKET = """
 import socket, sys
 made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -30,7 +34,7 @@ class Namespace:
             stdout=subprocess.PIPE,
         )
         assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == b"made\n", "this system lets nobody make a network namespace"
+        assert self._holder.stdout.readline() == b"made\n", FORBIDDEN
         self.enter: list[str] = [
             find_program("nsenter"), "--preserve-credentials", "--user", "--net", f"--target={self.pid}",
         ]  # fmt: skip

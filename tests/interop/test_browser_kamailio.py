@@ -83,8 +83,8 @@ async def assert_talk(web: BrowserPhone, call: Call) -> None:
     sent, heard = media.sent, media.heard()
     while media.sent < sent + PACKETS or (await web.counted()).sent < before.sent + PACKETS:
         await asyncio.sleep(0.02)
-    now = await web.counted()
-    assert now.received - before.received >= ENOUGH * (media.sent - sent) - 1
+    said, now = media.sent - sent, await web.counted()
+    assert now.received - before.received >= ENOUGH * said - 1
     assert media.heard() - heard >= ENOUGH * (now.sent - before.sent) - 1
     assert await web.loudest() == pytest.approx(PLAIN_TONE, abs=10)
     assert_hears(media, WEBRTC_TONE)

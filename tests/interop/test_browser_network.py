@@ -136,8 +136,8 @@ async def assert_talk(web: WebPhone, plain: PlainPhone) -> None:
     before, said, heard = await web.counted(), plain.sent, plain.packets
     while plain.sent < said + PACKETS or (await web.counted()).sent < before.sent + PACKETS:
         await asyncio.sleep(0.02)
-    now = await web.counted()
-    assert now.received - before.received >= ENOUGH * (plain.sent - said) - 1
+    now_said, now = plain.sent, await web.counted()
+    assert now.received - before.received >= ENOUGH * (now_said - said) - 1
     assert plain.packets - heard >= ENOUGH * (now.sent - before.sent) - 1
     assert plain.in_clear
     assert await web.loudest() == pytest.approx(PLAIN_TONE, abs=10)
