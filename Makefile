@@ -6,7 +6,7 @@
 # Which Python makes the virtual environment: 3.11 or newer.
 PYTHON ?= python3
 # Debian packages of the programs that the tests call through.
-PEERS := chromium kamailio kamailio-extra-modules openssl sip-tester
+PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules openssl sip-tester
 
 BIN := .venv/bin
 SOURCES := pyproject.toml $(filter-out %.c,$(wildcard ext/*))

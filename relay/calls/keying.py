@@ -113,10 +113,17 @@ def begin(call: Call, now: float, resources: Resources, counts: Counts) -> None:
             for datagram in call.early.pop(at):
                 if association.role is Role.PASSIVE:
                     association.put(Step(now, at, datagram))
-        remote = end.stream.chosen if end.media.ice is not None else end.stream.remote
+        remote = _reached_at(end.media, end.stream)
         if association.role is Role.ACTIVE and remote is not None:
             association.put(Step(now, (end.stream.path.port.handle, remote)))
         _hand_out(call, association, resources, counts)
+
+
+def _reached_at(media: Media, stream: Stream) -> Address | None:
+    """Where handshakes go. Not along a path from before a restart of ICE: there may be nobody any more."""
+    if media.ice is None:
+        return stream.remote
+    return stream.chosen if media.ice.previous is None else None
 
 
 def deadlines(call: Call) -> Iterator[float]:
@@ -132,8 +139,11 @@ def repeat(call: Call, now: float, resources: Resources, counts: Counts) -> None
         association = end.association
         if association is None or association.deadline is None or association.deadline > now:
             continue
-        if association.at is not None:
-            association.put(Step(now, association.at))
+        at = association.at
+        if end.media.ice is not None and end.stream.chosen is not None:
+            at = (end.stream.path.port.handle, end.stream.chosen)
+        if at is not None:
+            association.put(Step(now, at))
             _hand_out(call, association, resources, counts)
 
 

@@ -124,6 +124,14 @@ class Phone {
     return {rate: this.context.sampleRate, samples: Array.from(samples)};
   }
 
+  // The ufrag under which the pair in use was checked.
+  async path() {
+    const found = await this.peer.getStats();
+    const transport = [...found.values()].find(({type}) => type === "transport");
+    const pair = found.get(transport?.selectedCandidatePairId);
+    return found.get(pair?.localCandidateId)?.usernameFragment ?? "";
+  }
+
   async counted({kind}) {
     const found = {sent: 0, received: 0, lost: 0, frames: 0};
     for (const entry of (await this.peer.getStats()).values()) {

@@ -1,18 +1,21 @@
-"""Headless Chromium as a WebRTC phone: a page with `chromium.js`, driven over the DevTools protocol."""
+"""Headless Chromium as a WebRTC phone: a page with `chromium.js`, driven through the debugging pipe."""
 
 import asyncio
+import itertools
 import json
-import re
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.interop.plain import WEBRTC_TONE, loudest
-from tests.interop.process import Process, find_program
+from tests.interop.process import KILL_AFTER, find_program
 
 FLAGS = (
     "--headless",
@@ -28,41 +31,96 @@ FLAGS = (
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
     "--autoplay-policy=no-user-gesture-required",
-    "--allow-loopback-in-peer-connection",
-    "--remote-debugging-port=0",
+    "--ignore-certificate-errors",
+    "--remote-debugging-pipe",
 )
+ON_LOOPBACK = ("--allow-loopback-in-peer-connection",)
+WITH_MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+PIPE = 'exec "$@" 3<&0 4>&1 0</dev/null 1>&2'
+"""The browser reads commands from descriptor 3 and writes to 4; we hold the other ends of its 0 and 1."""
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 
 
 class Chromium:
-    """One browser with an empty profile; `address` is the WebSocket it is driven by."""
+    """One browser with an empty profile. `enter` is the command that runs it elsewhere, see network.py."""
 
-    def __init__(self, profile: Path) -> None:
-        command = [find_program("chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        self._process = Process(command)
-        self._process.wait_for_output("DevTools listening on", timeout=20.0)
-        found = re.search(r"DevTools listening on (\S+)", self._process.output)
-        assert found is not None
-        self.address = found[1]
+    def __init__(
+        self, profile: Path, enter: Sequence[str] = (), options: Sequence[str] = ON_LOOPBACK
+    ) -> None:
+        browser = [find_program("chromium"), *FLAGS, *options, f"--user-data-dir={profile}", "about:blank"]
+        self._popen = subprocess.Popen(
+            [*enter, "sh", "-c", PIPE, "sh", *browser], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, Future[Any]] = {}
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.call("Browser.getVersion").result(timeout=20.0)
+
+    def call(self, method: str, session: str | None = None, **parameters: str | bool) -> Future[Any]:
+        """One command of the DevTools protocol; the future has its result."""
+        found: Future[Any] = Future()
+        assert self._popen.stdin is not None
+        with self._lock:
+            number = next(self._numbers)
+            self._waiting[number] = found
+            call = {"id": number, "method": method, "params": parameters}
+            if session is not None:
+                call["sessionId"] = session
+            self._popen.stdin.write(json.dumps(call).encode() + b"\0")
+            self._popen.stdin.flush()
+        return found
 
     def stop(self) -> None:
-        self._process.stop()
+        self._popen.terminate()
+        try:
+            self._popen.wait(KILL_AFTER)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        self._reader.join(timeout=1.0)
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        rest = b""
+        while some := self._popen.stdout.read1():  # type: ignore[attr-defined]
+            *messages, rest = (rest + some).split(b"\0")
+            for message in messages:
+                self._take(json.loads(message))
+        for waiting in list(self._waiting.values()):
+            if waiting.set_running_or_notify_cancel():
+                waiting.set_exception(AssertionError("the browser has ended"))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        found = self._waiting.pop(message.get("id", 0), None)
+        if found is None or not found.set_running_or_notify_cancel():
+            return  # an event, or nobody waits any more
+        if "error" in message:
+            found.set_exception(AssertionError(message["error"]))
+        else:
+            found.set_result(message["result"])
 
 
 class _Page:
     """An empty page of the browser that runs JavaScript for us."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._calls = 0
-        self._turn = asyncio.Lock()
-        self._session: dict[str, str] = {}
+    def __init__(self, browser: Chromium) -> None:
+        self._browser = browser
+        self._session: str | None = None
         self._target = ""
 
     async def open(self) -> None:
         self._target = (await self._call("Target.createTarget", url="about:blank"))["targetId"]
         attached = await self._call("Target.attachToTarget", targetId=self._target, flatten=True)
-        self._session = {"sessionId": attached["sessionId"]}
+        self._session = attached["sessionId"]
+
+    async def ask_for_microphone(self) -> None:
+        """Only a page from a trustworthy place may; pages that may are told the addresses of this machine."""
+        await self._call("Page.navigate", url=Path(__file__).as_uri())
+        await self.evaluate(
+            "navigator.mediaDevices.getUserMedia({audio: true}).then((it) => void (window.it = it))"
+        )
 
     async def evaluate(self, expression: str) -> Any:
         """The value of an expression; of a promise, what it comes to. Fails with what the page throws."""
@@ -74,19 +132,11 @@ class _Page:
         return result["result"].get("value")
 
     async def close(self) -> None:
-        self._session = {}
+        self._session = None
         await self._call("Target.closeTarget", targetId=self._target)
 
     async def _call(self, method: str, **parameters: str | bool) -> Any:
-        async with self._turn:
-            self._calls += 1
-            call = {"id": self._calls, "method": method, "params": parameters, **self._session}
-            await self._socket.send_json(call)
-            while True:
-                message = await self._socket.receive_json()
-                if message.get("id") == self._calls:
-                    assert "error" not in message, message
-                    return message["result"]
+        return await asyncio.wrap_future(self._browser.call(method, self._session, **parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +150,10 @@ class Counted:
 
 
 class WebPhone:
-    """A page with one RTCPeerConnection that says a tone. To be used as an asynchronous context manager."""
+    """A page with one RTCPeerConnection that says a tone. To be used as an asynchronous context manager.
+
+    With `microphone` it may use one, though it does not; the browser has to be made WITH_MICROPHONE.
+    """
 
     def __init__(
         self,
@@ -110,9 +163,11 @@ class WebPhone:
         codec: str | None = None,
         video: bool = False,
         data: bool = False,
+        microphone: bool = False,
         **configuration: str,
     ) -> None:
         self._browser = browser
+        self._microphone = microphone
         self._wish = {
             "frequency": frequency,
             "codec": codec,
@@ -122,15 +177,15 @@ class WebPhone:
         }
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession()
-        self._page = _Page(await self._http.ws_connect(self._browser.address, max_msg_size=0))
+        self._page = _Page(self._browser)
         await self._page.open()
+        if self._microphone:
+            await self._page.ask_for_microphone()
         await self._page.evaluate(f"{SCRIPT}\nvar phone = new Phone({json.dumps(self._wish)}); undefined")
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._page.close()
-        await self._http.close()
 
     async def offer(self, *, gathered: bool = True, restart: bool = False) -> str:
         """Our offer, with every candidate or (not `gathered`) before there is any."""
@@ -162,6 +217,10 @@ class WebPhone:
 
     async def counted(self, kind: str = "audio") -> Counted:
         return Counted(**await self._ask("counted", kind=kind))
+
+    async def path(self) -> str:
+        """The ufrag under which the pair of addresses in use was checked; empty before there is one."""
+        return str(await self._ask("path"))
 
     async def loudest(self) -> float:
         """The frequency that most of the sound heard lately has, Hz; 0 in silence."""

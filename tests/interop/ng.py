@@ -59,10 +59,10 @@ def split(datagram: bytes) -> tuple[bytes, dict[str, Value]]:
 
 
 class NgClient:
-    """Asks the relay over UDP, as a proxy does."""
+    """Asks the relay over UDP, as a proxy does; through `own`, a socket of another network, if given."""
 
-    def __init__(self, relay: Address, timeout: float = 2.0) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    def __init__(self, relay: Address, timeout: float = 2.0, own: socket.socket | None = None) -> None:
+        self._socket = own or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.settimeout(timeout)
         self._socket.connect(relay)
 

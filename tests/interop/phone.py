@@ -33,8 +33,12 @@ PATIENCE = 8.0
 class Phone(Endpoint):
     """One device of user `user`, at `host`, behind the proxy at `proxy`."""
 
-    def __init__(self, user: str, host: str, proxy: Address, *, strict: bool = False) -> None:
+    def __init__(
+        self, user: str, host: str, proxy: Address, *, strict: bool = False, parameters: str = ""
+    ) -> None:
+        """`parameters`, such as ";webrtc", are what the URI in our Contact ends with."""
         super().__init__(host)
+        self.parameters = parameters
         self.user = user
         self.host = host
         self.proxy = proxy
@@ -49,7 +53,7 @@ class Phone(Endpoint):
 
     @property
     def contact(self) -> str:
-        return f"<sip:{self.user}@{self.address[0]}:{self.address[1]}>"
+        return f"<sip:{self.user}@{self.address[0]}:{self.address[1]}{self.parameters}>"
 
     def uri(self, user: str) -> str:
         return f"sip:{user}@{self.proxy[0]}:{self.proxy[1]}"
@@ -77,12 +81,16 @@ class Phone(Endpoint):
         branch = request.branch
         self.wait_for(lambda: self._answered.get(branch) == 200, f"{self.user} registered", PATIENCE)
 
-    def call(self, user: str, *words: str) -> "Call":
-        """Send an INVITE; `words` tell Kamailio how to drive the relay (see kamailio.cfg)."""
+    def call(self, user: str, *words: str, sdp: str | None = None) -> "Call":
+        """Send an INVITE; `words` tell Kamailio how to drive the relay (see kamailio.cfg).
+
+        `sdp` describes media that somebody else has, such as a WebRTC stack: ours stay silent.
+        """
         with self.changed:
             peer = self.uri(user)
             call = self.new_call(f"{secrets.token_hex(6)}@{self.host}", f"<{peer}>", peer)
             call.words = words
+            call.sdp = sdp
             call.direction = "sendrecv"
             self.calls[call.id] = call
             call.send_invite()
@@ -142,6 +150,7 @@ class Call:
     peer: str
     target: str
     words: tuple[str, ...] = ()
+    sdp: str | None = None
     direction: str = "sendrecv"
     tag: str = field(default_factory=new_tag)
     route: list[str] = field(default_factory=list)
@@ -201,8 +210,9 @@ class Call:
         self._respond(183, sdp=True)
         self._talk()
 
-    def answer(self) -> None:
-        """Accept; returns when the ACK is here."""
+    def answer(self, sdp: str | None = None) -> None:
+        """Accept, with our media or those that `sdp` describes; returns when the ACK is here."""
+        self.sdp = sdp
         self._respond(200, sdp=True)
         self.answered = True
         self._talk()
@@ -364,6 +374,8 @@ class Call:
 
     def _describe(self) -> str:
         """Our SDP; its version rises when something changed (RFC 3264, section 5)."""
+        if self.sdp is not None:
+            return self.sdp
         now = (self.media.address, self.direction)
         if not self._described or self._described[-1] != now:
             self._described.append(now)
@@ -375,4 +387,4 @@ class Call:
 
     def _talk(self) -> None:
         self.media.talk_to(self.remote.address)
-        self.media.talking = self.direction in ("sendrecv", "sendonly")
+        self.media.talking = self.sdp is None and self.direction in ("sendrecv", "sendonly")

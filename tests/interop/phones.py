@@ -15,9 +15,13 @@ class Phones:
         self._suffix = secrets.token_hex(3)
         self._phones: list[Phone] = []
 
-    def new(self, user: str, device: int, *, strict: bool = False) -> Phone:
+    def name(self, user: str) -> str:
+        """The name of a user of this test whose phone is made elsewhere."""
+        return f"{user}-{self._suffix}"
+
+    def new(self, user: str, device: int, *, strict: bool = False, parameters: str = "") -> Phone:
         """A phone at 127.0.0.`device`. Two phones with one name are two devices of one user."""
-        phone = Phone(f"{user}-{self._suffix}", f"127.0.0.{device}", self._proxy, strict=strict)
+        phone = Phone(self.name(user), f"127.0.0.{device}", self._proxy, strict=strict, parameters=parameters)
         self._phones.append(phone)
         return phone
 

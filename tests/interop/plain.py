@@ -40,9 +40,12 @@ def tone(frequency: float, start: int, count: int = FRAME) -> np.ndarray[Any, np
 class PlainPhone:
     """RTP/AVP with PCMU: says one tone, writes down what it hears. Its mirror sends VP8 back as it comes."""
 
-    def __init__(self, *, mirror: bool = False) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((PLAIN_HOST, 0))
+    def __init__(self, bound: socket.socket | None = None, *, mirror: bool = False) -> None:
+        """At PLAIN_HOST, or at the address that a socket of another network is bound to."""
+        if bound is None:
+            bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            bound.bind((PLAIN_HOST, 0))
+        self._socket = bound
         self._socket.setblocking(False)
         self._mirror = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if mirror else None
         if self._mirror is not None:
@@ -54,6 +57,7 @@ class PlainPhone:
         """Sequence number with which it begins to talk."""
         self.last = 0
         """Sequence number that it heard last."""
+        self.sent = 0
         self.in_clear = True
 
     def sdp(self, *, rejects_video: bool = False) -> str:
@@ -61,21 +65,22 @@ class PlainPhone:
         video = "m=video 0 RTP/AVP 96\r\n" * rejects_video
         if self._mirror is not None:
             video = f"m=video {self._mirror.getsockname()[1]} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
-        port = self._socket.getsockname()[1]
+        host, port = self._socket.getsockname()
         return (
-            f"v=0\r\no=- 1 1 IN IP4 {PLAIN_HOST}\r\ns=-\r\nc=IN IP4 {PLAIN_HOST}\r\nt=0 0\r\n"
+            f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
             f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n{video}"
         )
 
-    async def talk(self, to: Address) -> None:
+    async def talk(self, to: Address, packets: int = PACKETS) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._socket, self._hear)
         if self._mirror is not None:
             loop.add_reader(self._mirror, self._reflect, self._mirror)
-        for number in range(PACKETS):
+        for number in range(packets):
             header = struct.pack("!BBHII", 0x80, 0, (self.first + number) & 0xFFFF, number * FRAME, 77)
             packet = header + compress(tone(PLAIN_TONE, number * FRAME))
             self._socket.sendto(self._wrap(packet), to)
+            self.sent += 1
             await asyncio.sleep(FRAME / RATE)
         loop.remove_reader(self._socket)
         if self._mirror is not None:
@@ -161,5 +166,6 @@ def loudest(samples: np.ndarray[Any, Any], rate: int) -> float:
 
 
 def destination(reply: dict[str, Value]) -> Address:
-    media = Session.parse(str(reply["sdp"])).medias[0]
-    return "127.0.0.10", media.port
+    session = Session.parse(str(reply["sdp"]))
+    connection = next(line for line in str(session).splitlines() if line.startswith("c=IN IP4 "))
+    return connection.split()[2], session.medias[0].port

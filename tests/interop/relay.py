@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 
 from tests.interop.ng import Address, NgClient
 from tests.interop.process import Process, find_program, wait_until
@@ -64,6 +65,13 @@ class Relay:
         while left := self.client.calls():
             assert time.monotonic() < deadline, f"calls left behind: {left}"
             time.sleep(0.02)
+
+    def open_ports(self) -> list[int]:
+        """Media ports of ours that the kernel knows."""
+        rows = [line.split()[1].split(":") for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+        ours = socket.inet_aton(MEDIA_ADDRESS)[::-1].hex().upper()
+        ports = [int(port, 16) for host, port in rows if host == ours]
+        return [port for port in ports if PORT_MIN <= port <= PORT_MAX]
 
     def forget_calls(self) -> None:
         """Delete what a failed test left, so that the next test starts with nothing."""

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 
 from tests.interop.ng import Address
 
@@ -20,7 +20,8 @@ class Media:
     """An RTP endpoint with its own address and SSRC.
 
     `strict` accepts media only from the very address and port it was told to send to,
-    as symmetric phones do; the rest is counted in `refused`.
+    as symmetric phones do; the rest is counted in `refused`. `saying` is what each packet carries,
+    `sound` what the last two seconds of packets carried.
     """
 
     def __init__(self, host: str, *, strict: bool = False) -> None:
@@ -28,6 +29,8 @@ class Media:
         self.ssrc = secrets.randbits(32)
         self.sent = 0
         self.talking = False
+        self.saying = PAYLOAD
+        self.sound: deque[bytes] = deque(maxlen=100)
         self.told: Address | None = None
         self.refused: Counter[Address] = Counter()
         self._heard: Counter[tuple[Address, int]] = Counter()
@@ -70,7 +73,7 @@ class Media:
     def _send(self, address: Address) -> None:
         self._sequence = (self._sequence + 1) & 0xFFFF
         header = struct.pack("!BBHII", 0x80, 0, self._sequence, (self.sent * 160) & 0xFFFFFFFF, self.ssrc)
-        self._socket.sendto(header + PAYLOAD, address)
+        self._socket.sendto(header + self.saying, address)
         self.sent += 1
 
     def _receive(self) -> None:
@@ -80,6 +83,7 @@ class Media:
         if self.strict and self.told not in (None, source):
             self.refused[source] += 1
             return
+        self.sound.append(packet[12:])
         self._heard[source, struct.unpack_from("!I", packet, 8)[0]] += 1
 
 

@@ -1,17 +1,13 @@
 """A WebRTC phone (aiortc) and a plain SIP phone hear each other: a tone each way, over ICE, DTLS, SRTP."""
 
 import asyncio
-import fractions
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import aiortc
-import av
 import numpy as np
 import pytest
-from aiortc.mediastreams import MediaStreamTrack
 
-from sdp.session import Session
+from tests.interop.aiortc_phone import HOST, WebPhone, connected, only_pcmu
 from tests.interop.ng import Value
 from tests.interop.plain import (
     FRAME,
@@ -25,67 +21,10 @@ from tests.interop.plain import (
     SdesPhone,
     destination,
     loudest,
-    tone,
 )
 from tests.interop.relay import Relay
 
 LIMIT = 40.0
-HOST = "127.0.0.32"
-
-
-class Tone(MediaStreamTrack):
-    """What the WebRTC phone says."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._samples = 0
-
-    async def recv(self) -> av.AudioFrame:
-        await asyncio.sleep(FRAME / RATE)
-        frame = av.AudioFrame.from_ndarray(tone(WEBRTC_TONE, self._samples).reshape(1, -1), "s16", "mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, fractions.Fraction(1, RATE)
-        self._samples += FRAME
-        return frame
-
-
-class WebPhone:
-    """aiortc with one audio track."""
-
-    def __init__(self) -> None:
-        self.peer = aiortc.RTCPeerConnection()
-        self.peer.addTrack(Tone())
-        self.heard: list[np.ndarray[Any, Any]] = []
-        self.rate = 0
-        self._listening: list[asyncio.Task[None]] = []
-        self.peer.on("track", self._listen)
-
-    def _listen(self, track: MediaStreamTrack) -> None:
-        self._listening.append(asyncio.get_running_loop().create_task(self._write_down(track)))
-
-    async def _write_down(self, track: MediaStreamTrack) -> None:
-        while True:
-            frame = await track.recv()
-            assert isinstance(frame, av.AudioFrame)
-            self.rate = frame.sample_rate
-            channels = len(frame.layout.channels)
-            self.heard.append(frame.to_ndarray().reshape(-1)[::channels])
-
-    async def close(self) -> None:
-        for task in self._listening:
-            task.cancel()
-        await self.peer.close()
-
-
-def only_pcmu(text: str) -> str:
-    """The phone's offer, telling that it speaks nothing else: no codec is translated here."""
-    session = Session.parse(text)
-    media = session.medias[0]
-    media.lines[0] = f"m=audio {media.port} {media.protocol} 0\r\n"
-    keep = ("a=rtpmap:", "a=fmtp:", "a=rtcp-fb:")
-    media.lines = [line for line in media.lines if not line.startswith(keep) or ":0 " in line]
-    return str(session)
 
 
 def run(scenario: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,12 +36,6 @@ def run(scenario: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
             await scenario()
 
     asyncio.run(limited())
-
-
-async def connected(peer: aiortc.RTCPeerConnection) -> None:
-    while peer.connectionState != "connected":
-        assert peer.connectionState in ("new", "connecting")
-        await asyncio.sleep(0.01)
 
 
 def assert_both_heard(web: WebPhone, plain: PlainPhone) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from sdp.ice import read
 from sdp.session import Session
+from tests.interop import aiortc_phone as phone
 from tests.interop import test_aioice as agents
-from tests.interop import test_aiortc as phone
 from tests.interop import test_chromium as browsers
 from tests.interop.carrier import Carried, Carrier
 from tests.interop.chromium import Chromium, WebPhone

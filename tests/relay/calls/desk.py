@@ -171,6 +171,10 @@ class Desk:
         )
         return Session.parse(outcome.reply["sdp"])
 
+    def handshakes_to(self, peer: Address) -> int:
+        """DTLS datagrams sent to ``peer``: until it answers, each is a ClientHello."""
+        return sum(remote == peer and datagram[0] == 22 for _, remote, datagram in self.box.sent)
+
     def tick(self, seconds: float) -> list[tuple[str, str]]:
         self.now += seconds
         return self.registry.tick(self.now, lambda rule: self.last_packet.get(rule, 0.0))

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from relay.dtls.identity import Identity
 from relay.forward.rule import Learn
 from relay.ice.agent import Agent as Peer
 from relay.ice.credentials import Credentials
 from relay.ice.outputs import Path, Send
 from sdp.ice import IceDescription, read
 from sdp.session import Session
-from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, Desk, sdp, told
+from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, UNIX, Desk, sdp, told
 
 WITH_ICE = sdp(ALICE, 10000, *ICE)
 BOB_ICE = (
@@ -252,6 +253,39 @@ def test_media_flows_on_the_old_path_until_a_restart_has_a_new_one() -> None:
     moved.check()
     rule = desk.box.rule_at(told(alice.relay)[1])
     assert (rule.remote, rule.sources) == (moved.at, (moved.at,))
+
+
+def webrtc(said: str, identity: Identity) -> str:
+    """The description of a phone with ICE, with DTLS as well."""
+    keys = f"a=fingerprint:{identity.fingerprint()}\r\na=setup:actpass\r\n"
+    return said.replace("RTP/AVP", "UDP/TLS/RTP/SAVP") + keys
+
+
+def test_a_caller_that_starts_anew_gets_its_handshake_where_it_is_now() -> None:
+    desk = Desk(PLAIN[:1])
+    plain = {"ICE": "remove", "transport_protocol": "RTP/AVP"}
+    desk.offer(webrtc(WITH_ICE, Identity.create(UNIX)), **plain)
+    alice = Phone(desk, NAT, ALICE_KEYS, True, desk.answer(sdp(BOB, 20000)))
+    alice.check()
+    assert desk.handshakes_to(alice.at) == 1
+    desk.offer(webrtc(RESTARTED, Identity.create(UNIX)), to_tag="B", **plain)
+    again = desk.answer(sdp(BOB, 20000))
+    assert desk.handshakes_to(alice.at) == 1
+    moved = Phone(desk, ("198.51.100.7", 7000), NEW_KEYS, True, again)
+    moved.check()
+    assert desk.handshakes_to(moved.at) == 1
+
+
+def test_a_handshake_follows_a_phone_that_moves_before_it_has_answered() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(webrtc(WITH_ICE, Identity.create(UNIX)), ICE="remove", transport_protocol="RTP/AVP")
+    alice = Phone(desk, NAT, ALICE_KEYS, True, desk.answer(sdp(BOB, 20000)))
+    alice.check()
+    moved = Phone(desk, ("198.51.100.7", 7000), ALICE_KEYS, True, alice.relay)
+    desk.now += 2.0
+    moved.check()
+    desk.registry.check(desk.now)
+    assert (desk.handshakes_to(alice.at), desk.handshakes_to(moved.at)) == (1, 1)
 
 
 def test_a_restart_that_is_refused_leaves_the_old_credentials_in_force() -> None:
