@@ -10,6 +10,7 @@ from sdp.ice import read
 from sdp.session import Session
 from tests.interop import aiortc_phone as phone
 from tests.interop import test_aioice as agents
+from tests.interop import test_aiortc as aiortc_calls
 from tests.interop import test_chromium as browsers
 from tests.interop.carrier import Carried, Carrier
 from tests.interop.chromium import Chromium, WebPhone
@@ -104,7 +105,7 @@ async def call_by_sip(phones: Phones, *, trickling: bool) -> None:
         await tell_one_by_one(outgoing, complete)
         assert incoming.fragments == []
     await talk
-    phone.assert_both_heard(web, plain)
+    aiortc_calls.assert_both_heard(web, plain)
     await web.close()
     plain.close()
     await asyncio.to_thread(outgoing.hang_up)
@@ -126,14 +127,14 @@ def test_both_directions_go_on_when_candidates_come_by_info(
     phones: Phones, kamailio: Kamailio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = len(kamailio.log)
-    phone.run(lambda: call_by_sip(phones, trickling=True), monkeypatch)
+    aiortc_calls.run(lambda: call_by_sip(phones, trickling=True), monkeypatch)
     assert "ERROR: rtpengine" not in kamailio.log[before:]
 
 
 def test_a_phone_that_never_tells_a_candidate_talks_to_a_plain_one(
     phones: Phones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    phone.run(lambda: call_by_sip(phones, trickling=False), monkeypatch)
+    aiortc_calls.run(lambda: call_by_sip(phones, trickling=False), monkeypatch)
 
 
 def test_the_proxy_is_told_when_a_fragment_cannot_be_used(
