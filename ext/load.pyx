@@ -448,6 +448,9 @@ cdef class Load:
         cdef load_t *load = self.load
         cdef uint32_t rounds = max(1, round(seconds / interval)), i
         cdef int64_t lasted
+        load.expected = 0
+        drain(load, 0)  # what came too late for the run before
+        drain(load, 1)
         load.expected = rounds * load.burst
         load.seen = <uint8_t *>calloc(<size_t>load.count * load.expected // 8 + 1, 1)
         if load.seen == NULL:

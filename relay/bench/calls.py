@@ -27,7 +27,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How phones of a call speak: the SDP of both, made from a phone's address, and the flags of the offer."""
+    """How phones of a call speak: SDP of both, made from a phone's address, and the flags of the offer."""
 
     name: str
     offer: Callable[[Address], str]
@@ -47,18 +47,18 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that is up. ``key`` is the caller's, for SRTP."""
+    """A call that is up. ``tag`` and ``key`` (for SRTP) are the caller's."""
 
     id: str
+    tag: str
     caller: Told
     callee: Told
     key: bytes = field(repr=False)
 
 
 def _description(phone: Address, media: str, *attributes: str) -> str:
-    lines = [
-        "v=0", f"o=- 1 1 IN IP4 {phone[0]}", "s=-", f"c=IN IP4 {phone[0]}", "t=0 0", media, *attributes, "a=sendrecv",
-    ]  # fmt: skip
+    session = ("v=0", f"o=- 1 1 IN IP4 {phone[0]}", "s=-", f"c=IN IP4 {phone[0]}", "t=0 0")
+    lines = (*session, media, *attributes, "a=sendrecv")
     return "".join(f"{line}\r\n" for line in lines)
 
 
@@ -102,20 +102,19 @@ WEBRTC = Kind("webrtc", _browser, _browsers_answer, {"ICE": "force"})
 def set_up(client: Client, kind: Kind, phones: tuple[Address, Address]) -> Call:
     """Offer and answer. Raises ``BenchFailed`` if the relay refuses, or tells something unusable."""
     number = next(_numbers)
-    key = os.urandom(30)
-    dialog: dict[str, Encodable] = {
-        "call-id": f"bench-{number}@{phones[0][0]}",
-        "from-tag": f"caller{number}",
-    }
+    id, tag, key = f"bench-{number}@{phones[0][0]}", f"caller{number}", os.urandom(30)
+    dialog: dict[str, Encodable] = {"call-id": id, "from-tag": tag}
     offer = kind.offer(phones[CALLER]).replace("inline:KEY", f"inline:{base64.b64encode(key).decode()}")
     callee = _told(client.ask("offer", {**dialog, "sdp": offer, **kind.flags}))
     answered = {**dialog, "to-tag": f"callee{number}", "sdp": kind.answer(phones[CALLEE])}
-    return Call(str(dialog["call-id"]), _told(client.ask("answer", answered)), callee, key)
+    return Call(id, tag, _told(client.ask("answer", answered)), callee, key)
 
 
 def tear_down(client: Client, call: Call) -> None:
-    """At once."""
-    client.ask("delete", {"call-id": call.id, "from-tag": "", "delete-delay": 0, "flags": ["fast"]})
+    """At once. Raises ``BenchFailed`` if the relay knows no such call."""
+    reply = client.ask("delete", {"call-id": call.id, "from-tag": call.tag, "delete-delay": 0})
+    if "warning" in reply:
+        raise BenchFailed(f"delete did not find the call: {reply['warning']}")
 
 
 def _told(reply: Mapping[str, object]) -> Told:

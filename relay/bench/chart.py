@@ -39,13 +39,16 @@ PANELS = (
 )
 
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2128; background: #fff; max-width: 900px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .3rem; }
-h2 small { color: #667; font-weight: normal; } .about { color: #556; font-size: .85rem; }
-.about code { font-size: .8rem; overflow-wrap: anywhere; } svg { width: 100%; height: auto; display: block; }
-pre { font-size: .72rem; overflow-x: auto; background: #f5f7f9; padding: .8rem; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #1c2128; background: #fff; }
+body { max-width: 900px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: .2rem; }
+h2 { font-size: 1.05rem; margin: 2rem 0 .3rem; }
+h2 small { color: #667; font-weight: normal; }
+.about { color: #556; font-size: .85rem; overflow-wrap: anywhere; }
 .key span { display: inline-block; width: .8rem; height: .8rem; margin: 0 .35rem 0 1rem; border-radius: 2px; }
 .bad { color: #b42318; }
+svg { width: 100%; height: auto; display: block; }
+pre { font-size: .72rem; overflow-x: auto; background: #f5f7f9; padding: .8rem; }
 """
 
 
@@ -57,7 +60,7 @@ def page(results: Results) -> str:
     drawings = "".join(_section(results, panel) for panel in PANELS)
     text = escape("\n".join(table.lines(results)))
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(names)}: icerelay bench</title>'
+        f"<!doctype html>\n<html lang=en><meta charset=utf-8><title>icerelay bench: {escape(names)}</title>"
         f"<style>{STYLE}</style><h1>{escape(names)}</h1><p class=about>{about}</p>{_key(results)}"
         + (f"<h2>What must not happen, and did</h2><ul class=bad>{complaints}</ul>" if complaints else "")
         + f"{drawings}<h2>All figures</h2><pre>{text}</pre></html>\n"
@@ -146,7 +149,8 @@ def _group(results: Results, panel: Panel, scenario: Scenario, top: float, axis:
         y = top + place * BAR
         end, low, high = axis.at(spread.median), axis.at(spread.least), axis.at(spread.most)
         colour = COLOURS[place % len(COLOURS)]
-        yield f'<rect x="{LEFT}" y="{y}" width="{max(1.0, end - LEFT):.1f}" height="{BAR - 3}" fill="{colour}"/>'
+        width = max(1.0, end - LEFT)
+        yield f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 3}" fill="{colour}"/>'
         if high - low > 1:
             centre = y + (BAR - 3) / 2
             ends = f"M{low:.1f} {y + 3}v8M{high:.1f} {y + 3}v8"

@@ -71,7 +71,7 @@ def media(
 ) -> Outcome:
     """CPU time, latency and loss. ``past_relay`` is the direct run, if there is one."""
     with calls_up(run, scenario.kind, scenario.calls, generator) as up:
-        generator.hold(_job(scenario, up))
+        generator.hold(job_for(scenario, up))
         generator.run(plan.warm_up, scenario.interval)
         before = run.time()
         traffic = generator.run(plan.seconds, scenario.interval)
@@ -79,7 +79,8 @@ def media(
     return Outcome(media_figures(traffic, used, past_relay), traffic.faults)
 
 
-def _job(scenario: Media, up: list[Call]) -> Job:
+def job_for(scenario: Media, up: list[Call]) -> Job:
+    """What the generator is to send through these calls."""
     if scenario.kind is calls.ICE:
         return calls.checks_job(up)
     return calls.media_job(up, scenario.kind, scenario.size, scenario.burst)
@@ -153,7 +154,7 @@ class _Prober:
         self.generator_was_the_limit = False
 
     def carries(self, rate: float) -> bool:
-        """Whether that many packets per second pass. A second try, as a neighbour may have spoilt the first."""
+        """Whether that many packets per second pass. Tried twice: a neighbour may have spoilt the first."""
         return self._probe(rate) or (not self.generator_was_the_limit and self._probe(rate))
 
     def _probe(self, rate: float) -> bool:

@@ -77,9 +77,7 @@ def perform(
     began, ticks = time.monotonic(), machine.Ticks.now()
     with generator(cores[1]) as phones:
         for repeat in range(1, plan.repeats + 1):
-            session = _Repeat(
-                plan, results, cores[0], phones, lambda text, n=repeat: say(f"[{n}/{plan.repeats}] {text}")
-            )
+            session = _Repeat(plan, results, cores[0], phones, f"[{repeat}/{plan.repeats}]", say)
             session.fresh([one for one in scenarios if isinstance(one, Memory)])
             session.rest([one for one in scenarios if not isinstance(one, Memory)])
     results.machine |= machine.Ticks.now().since(ticks)
