@@ -7,12 +7,14 @@ import re
 import shlex
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from relay.bench import chart, machine, table
 from relay.bench.errors import BenchFailed
+from relay.bench.network import loopback, veth
 from relay.bench.relays import ICERELAY, RTPENGINE, Relay
 from relay.bench.scenarios import FULL, QUICK, Plan
 from relay.bench.session import perform
@@ -53,6 +55,13 @@ def main(arguments: list[str]) -> int:
     "--pin/--no-pin", default=True, show_default=True, help="Relays on one core, generator on another."
 )
 @click.option(
+    "--network",
+    type=click.Choice(["loopback", "veth"]),
+    default="loopback",
+    show_default=True,
+    help="veth: relays in network namespaces of their own, which needs root.",
+)
+@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="A directory for bench.json and bench.html.",
@@ -63,6 +72,7 @@ def command(
     scenarios: tuple[str, ...],
     repeats: int | None,
     pin: bool,
+    network: str,
     output: Path | None,
 ) -> int:
     """Measure what relays cost: CPU, latency, loss, memory; one after the other, several times over.
@@ -78,7 +88,8 @@ def command(
         raise click.UsageError(str(error)) from None
     cores = machine.cores() if pin else (None, None)
     try:
-        results = perform(plan, chosen, relays, cores, lambda text: click.echo(text, err=True))
+        with veth(len(relays)) if network == "veth" else nullcontext(loopback(len(relays))) as where:
+            results = perform(plan, chosen, relays, where, cores, lambda text: click.echo(text, err=True))
     except BenchFailed as error:
         click.echo(f"icerelay bench: {error}", err=True)
         return FAILED

@@ -141,7 +141,8 @@ def _group(results: Results, panel: Panel, scenario: Scenario, top: float, axis:
     """The bars of one scenario."""
     metric = METRICS[panel.metric]
     middle = top + BAR * len(results.relays) / 2 + 4
-    yield f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end">{escape(_short(scenario))}</text>'
+    name = escape(scenario.title.partition(":")[0])
+    yield f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end">{name}</text>'
     for place, relay in enumerate(results.relays):
         spread = results.spread(scenario, relay, panel.metric)
         if spread is None:
@@ -157,11 +158,6 @@ def _group(results: Results, panel: Panel, scenario: Scenario, top: float, axis:
             yield f'<path d="M{low:.1f} {centre}H{high:.1f}{ends}" stroke="#1c2128"/>'
         ratio = results.ratio(scenario, relay, panel.metric)
         told = metric.show(spread.median) + (
-            f"  ({ratio:.2f} of {results.relays[-1].name})" if ratio is not None else ""
+            f"  ({table.show_ratio(ratio)} of {results.relays[-1].name})" if ratio is not None else ""
         )
         yield f'<text x="{max(end, high) + 7:.1f}" y="{y + BAR - 6}">{escape(told)}</text>'
-
-
-def _short(scenario: Scenario) -> str:
-    """What fits beside the bars."""
-    return scenario.title if len(scenario.title) <= 36 else scenario.title.partition(":")[0]

@@ -54,9 +54,9 @@ class Generator:
 
 
 @contextlib.contextmanager
-def generator(core: int | None) -> Iterator[Generator]:
+def generator(hosts: tuple[str, str], core: int | None) -> Iterator[Generator]:
     """Starts the process, on one core if it is given, and ends it afterwards."""
-    command = [sys.executable, "-P", "-m", "relay.bench.phones"]
+    command = [sys.executable, "-P", "-m", "relay.bench.phones", *hosts]
     with pinned(core):
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with process:

@@ -17,9 +17,6 @@ from relay.bench.streams import CALLEE, CALLER, Job, Keys, Stream
 from relay.forward.srtp_library import Context, load
 from relay.srtp.profiles import MasterKey, profile_named
 
-HOSTS = ("127.0.0.22", "127.0.0.23")
-"""Where all callers and all callees are; a port each."""
-
 BUFFER = 16 << 20
 """Octets that may wait in a socket: a tenth of a second at 100,000 packets/s, should the generator stall."""
 
@@ -27,9 +24,9 @@ SO_TIMESTAMPNS = 35
 """Not among Python's names; the same on every Linux but for four old architectures."""
 
 
-def main(orders: BinaryIO, replies: BinaryIO) -> None:
-    """Obey until the parent closes the pipe."""
-    phones = [_phone(host) for host in HOSTS]
+def main(hosts: Sequence[str], orders: BinaryIO, replies: BinaryIO) -> None:
+    """Obey until the parent closes the pipe. All callers are at one address, all callees at another."""
+    phones = [_phone(host) for host in hosts]
     _reply(replies, tuple(phone.getsockname() for phone in phones))
     load: Load | None = None
     contexts: list[Context] = []
@@ -105,4 +102,4 @@ def _context(keys: Keys, both: bytes, inbound: bool) -> Context:
 
 
 if __name__ == "__main__":
-    main(sys.stdin.buffer, sys.stdout.buffer)
+    main(sys.argv[1:], sys.stdin.buffer, sys.stdout.buffer)

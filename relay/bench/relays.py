@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import socket
 import string
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import IO
 from relay.bench import machine
 from relay.bench.control import Client
 from relay.bench.errors import BenchFailed
+from relay.bench.network import Network
 from relay.forward.rule import Address
 
 PORT_MIN, PORT_MAX = 20000, 31999
@@ -76,15 +76,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(relay: Relay, ip: str, core: int | None) -> Iterator[Running]:
+def running(relay: Relay, network: Network, place: int, core: int | None) -> Iterator[Running]:
     """Starts a relay and ends it afterwards. Raises ``BenchFailed`` with what it wrote."""
-    ng = (ip, _free_port(ip))
+    ng = network.ng(place)
+    command = [*network.enter[place], *relay.line(ng[0], ng)]
     with tempfile.TemporaryFile() as log, contextlib.closing(Client(ng)) as client:
         began = time.monotonic()
         try:
             with machine.pinned(core):
                 process = subprocess.Popen(
-                    relay.line(ip, ng),
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -102,13 +103,6 @@ def running(relay: Relay, ip: str, core: int | None) -> Iterator[Running]:
                 raise BenchFailed(f"{relay.name} ended by itself:\n{_end_of(log)}")
         finally:
             _stop(process)
-
-
-def _free_port(ip: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((ip, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _end_of(log: IO[bytes]) -> str:

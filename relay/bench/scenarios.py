@@ -1,4 +1,4 @@
-"""What is measured, and for how long."""
+"""What is measured, and for how long. A title is short before its colon, for the chart."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """From nothing to the first pong."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """So many calls at a time, in a relay that has just been started."""
 
@@ -63,7 +71,7 @@ class Saturation:
     probes: int
 
 
-Scenario = Media | Control | Memory | Saturation
+Scenario = Start | Media | Control | Memory | Saturation
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +102,11 @@ _MEDIA = (
 
 FULL = Plan(
     (
-        Memory("memory", "a plain call", PLAIN, 300),
-        Memory("memory-webrtc", "a WebRTC call", WEBRTC, 150),
-        Control("control", "offer, answer, delete: plain SDP", PLAIN, 500),
-        Control("control-webrtc", "offer, answer, delete: WebRTC SDP, 12 candidates", WEBRTC, 200),
+        Start("start", "start: to the first pong"),
+        Memory("memory", "plain call: memory and descriptors", PLAIN, 300),
+        Memory("memory-webrtc", "WebRTC call: memory and descriptors", WEBRTC, 150),
+        Control("control", "plain SDP: offer, answer, delete", PLAIN, 500),
+        Control("control-webrtc", "WebRTC SDP, 12 candidates: offer, answer, delete", WEBRTC, 200),
         *_MEDIA,
         Saturation("saturation", "saturation: highest rate on one core at < 0.1 % loss", 250, 9),
     ),
@@ -108,10 +117,11 @@ FULL = Plan(
 
 QUICK = Plan(
     (
-        Memory("memory", "a plain call", PLAIN, 100),
-        Memory("memory-webrtc", "a WebRTC call", WEBRTC, 50),
-        Control("control", "offer, answer, delete: plain SDP", PLAIN, 150),
-        Control("control-webrtc", "offer, answer, delete: WebRTC SDP, 12 candidates", WEBRTC, 60),
+        Start("start", "start: to the first pong"),
+        Memory("memory", "plain call: memory and descriptors", PLAIN, 100),
+        Memory("memory-webrtc", "WebRTC call: memory and descriptors", WEBRTC, 50),
+        Control("control", "plain SDP: offer, answer, delete", PLAIN, 150),
+        Control("control-webrtc", "WebRTC SDP, 12 candidates: offer, answer, delete", WEBRTC, 60),
         *_MEDIA,
         Saturation("saturation", "saturation: highest rate on one core at < 0.1 % loss", 250, 5),
     ),

@@ -12,12 +12,9 @@ from relay.bench.errors import BenchFailed
 from relay.bench.figures import Spread, Traffic
 from relay.bench.generator import Generator, generator
 from relay.bench.measure import Outcome
+from relay.bench.network import Network
 from relay.bench.relays import Relay, Running, running
-from relay.bench.scenarios import Control, Media, Memory, Plan, Saturation, Scenario
-
-NETWORK = "127.0.0."
-FIRST_RELAY = 40
-"""Each relay has an address of its own, as all but the one that is measured are idle at the same time."""
+from relay.bench.scenarios import Control, Media, Memory, Plan, Saturation, Scenario, Start
 
 
 @dataclass(slots=True)
@@ -27,6 +24,7 @@ class Results:
     relays: Sequence[Relay]
     scenarios: Sequence[Scenario]
     repeats: int
+    network: str
     cores: tuple[int | None, int | None]
     machine: dict[str, str | int | float]
     outcomes: dict[tuple[str, str], list[Outcome]] = field(default_factory=dict)
@@ -69,17 +67,21 @@ def perform(
     plan: Plan,
     scenarios: Sequence[Scenario],
     relays: Sequence[Relay],
+    network: Network,
     cores: tuple[int | None, int | None],
     say: Callable[[str], None],
 ) -> Results:
-    """Relay by relay within a scenario, so that all meet the same neighbours. Raises ``BenchFailed``."""
-    results = Results(relays, scenarios, plan.repeats, cores, machine.describe())
+    """Relay by relay within a scenario, so that all meet the same neighbours; those not measured are idle.
+
+    Raises ``BenchFailed``.
+    """
+    results = Results(relays, scenarios, plan.repeats, network.name, cores, machine.describe())
     began, ticks = time.monotonic(), machine.Ticks.now()
-    with generator(cores[1]) as phones:
+    with generator(network.phones, cores[1]) as phones:
         for repeat in range(1, plan.repeats + 1):
-            session = _Repeat(plan, results, cores[0], phones, f"[{repeat}/{plan.repeats}]", say)
-            session.fresh([one for one in scenarios if isinstance(one, Memory)])
-            session.rest([one for one in scenarios if not isinstance(one, Memory)])
+            session = _Repeat(plan, results, network, cores[0], phones, f"[{repeat}/{plan.repeats}]", say)
+            session.fresh([one for one in scenarios if isinstance(one, Start | Memory)])
+            session.rest([one for one in scenarios if not isinstance(one, Start | Memory)])
     results.machine |= machine.Ticks.now().since(ticks)
     results.seconds = time.monotonic() - began
     return results
@@ -89,16 +91,17 @@ def perform(
 class _Repeat:
     plan: Plan
     results: Results
+    network: Network
     core: int | None
     phones: Generator
     number: str
     say: Callable[[str], None]
 
-    def fresh(self, scenarios: Sequence[Memory]) -> None:
+    def fresh(self, scenarios: Sequence[Start | Memory]) -> None:
         """What wants a relay that has just been started."""
         for scenario in scenarios:
             for place, relay in enumerate(self.results.relays):
-                with running(relay, f"{NETWORK}{FIRST_RELAY + place}", self.core) as run:
+                with running(relay, self.network, place, self.core) as run:
                     self._note(scenario, run, None)
 
     def rest(self, scenarios: Sequence[Scenario]) -> None:
@@ -107,7 +110,7 @@ class _Repeat:
             return
         with contextlib.ExitStack() as started:
             runs = [
-                started.enter_context(running(relay, f"{NETWORK}{FIRST_RELAY + place}", self.core))
+                started.enter_context(running(relay, self.network, place, self.core))
                 for place, relay in enumerate(self.results.relays)
             ]
             for scenario in scenarios:
@@ -128,6 +131,8 @@ class _Repeat:
 
     def _measure(self, scenario: Scenario, run: Running, past_relay: Traffic | None) -> Outcome:
         match scenario:
+            case Start():
+                return Outcome({"startup": run.startup})
             case Media():
                 return measure.media(scenario, self.plan, run, self.phones, past_relay)
             case Control():

@@ -43,7 +43,7 @@ METRICS = {
     "p50": Metric("added latency, median", "ms", 3),
     "p99": Metric("added latency, p99", "ms", 3),
     "p99.9": Metric("added latency, p99.9", "ms", 3),
-    "max": Metric("added latency, longest", "ms", 3, compared=False),
+    "max": Metric("longest latency", "ms", 3, compared=False),
     "delivered": Metric("delivered packets", "1/s", 0, compared=False),
     "loss": Metric("loss", "%", 4, compared=False),
     "waited": Metric("process waited for its core", "%", 1, compared=False),
@@ -84,9 +84,10 @@ def heading(results: Results) -> Iterator[str]:
     )
     relay, generator = results.cores
     if relay is None:
-        yield "relays and generator share all cores"
+        yield f"network {results.network}; relays and generator share all cores"
     else:
-        yield f"relays on core {relay}, one measured at a time; generator on core {generator}"
+        pinned = f"relays on core {relay}, one measured at a time; generator on core {generator}"
+        yield f"network {results.network}; {pinned}"
     for one in results.relays:
         yield f"{one.name}: {one.command}"
     times = f"{results.repeats} repeats in {results.seconds:,.0f} s"
@@ -108,14 +109,20 @@ def _row(results: Results, scenario: Scenario, name: str) -> list[str]:
         cells.append(metric.show_spread(spread) if spread else "-")
     for relay in results.relays[:-1]:
         ratio = results.ratio(scenario, relay, name) if metric.compared else None
-        cells.append(f"{ratio:.2f}" if ratio is not None else "")
+        cells.append(show_ratio(ratio) if ratio is not None else "")
     return cells
+
+
+def show_ratio(ratio: float) -> str:
+    """With two digits that count, down to a thousandth."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
 
 
 def as_json(results: Results) -> dict[str, Any]:
     """Everything: each figure of each repeat, in the order of the repeats."""
     return {
         "machine": results.machine,
+        "network": results.network,
         "cores": {"relay": results.cores[0], "generator": results.cores[1]},
         "relays": {relay.name: relay.command for relay in results.relays},
         "repeats": results.repeats,

@@ -33,7 +33,7 @@ def traffic(histogram: list[int]) -> Traffic:
 def results() -> Results:
     machine: dict[str, str | int | float] = {"kernel": "6", "cpu": "<x>", "cores": 2, "governor": "none"}
     machine |= {"load": 0.1, "idle_percent": 90.0, "steal_percent": 0.0}
-    found = Results([OURS, THEIRS], [MEDIA], 3, (0, 1), machine)
+    found = Results([OURS, THEIRS], [MEDIA], 3, "loopback", (0, 1), machine)
     for cpu in (11.0, 10.0, 14.0):
         found.add(MEDIA, OURS, Outcome({"cpu": cpu, "p50": 0.05}))
     for cpu in (20.0, 22.0, 30.0):
