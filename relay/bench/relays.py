@@ -27,14 +27,18 @@ STOP_TIMEOUT = 5.0
 PING = 0.01
 """Seconds between two questions whether the relay is there."""
 
-ICERELAY = shlex.join([sys.executable, "-P", "-m", "relay.cli", "serve"]) + (
-    " --interface={ip} --listen-ng={ng} --port-min={min} --port-max={max} --workers=1 --log-level=4"
+ICERELAY = (
+    "icerelay serve --interface={ip} --listen-ng={ng} --port-min={min} --port-max={max}"
+    " --workers=1 --log-level=4"
 )
 RTPENGINE = (
     "rtpengine --config-file=none --foreground --log-stderr --log-level=2 --table=-1 --num-threads=1"
     " --interface={ip} --listen-ng={ng} --port-min={min} --port-max={max}"
 )
-"""In user space and with one thread for media, as the other: both have one core."""
+"""In user space and with one thread for media, as ours: both have one core."""
+
+THIS = [sys.executable, "-P", "-m", "relay.cli"]
+"""What the word ``icerelay`` runs: this very installation, whatever the path says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Relay:
     def line(self, ip: str, ng: Address) -> list[str]:
         """The command with everything filled in."""
         places = {"ip": ip, "ng": f"{ng[0]}:{ng[1]}", "min": PORT_MIN, "max": PORT_MAX}
-        return [word.format(**places) for word in shlex.split(self.command)]
+        program, *arguments = (word.format(**places) for word in shlex.split(self.command))
+        return [*(THIS if program == "icerelay" else [program]), *arguments]
 
 
 @dataclass(slots=True)
