@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from relay.bench import chart, machine, table
 from relay.bench.errors import BenchFailed
 from relay.bench.network import loopback, veth
 from relay.bench.relays import ICERELAY, RTPENGINE, Relay
-from relay.bench.scenarios import FULL, QUICK, Plan
+from relay.bench.scenarios import FULL, QUICK
 from relay.bench.session import perform
 
 FAILED = 1
@@ -81,7 +82,7 @@ def command(
     in which the machine should have nothing else to do.
     """
     plan = QUICK if quick else FULL
-    plan = Plan(plan.scenarios, repeats or plan.repeats, plan.seconds, plan.warm_up)
+    plan = replace(plan, repeats=repeats or plan.repeats)
     try:
         chosen, relays = plan.only(scenarios), wanted(daemons)
     except ValueError as error:

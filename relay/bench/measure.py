@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from relay.bench import calls, machine
@@ -23,6 +24,10 @@ PUNCTUAL = 0.97
 USELESS = 0.1
 """Seconds after which a packet comes too late for a phone. Without this limit a relay's sockets, which hold
 a second of traffic, would hide for as long as a probe lasts that it cannot keep up."""
+
+CALM = 5.0
+"""Percent of ``unrest`` up to which there is no second attempt. A relay that waits for its core finds several
+packets when its turn comes, and looks cheaper than it is."""
 
 MAX_LOSS = 0.001
 FIRST_RATE = 40_000.0
@@ -69,14 +74,31 @@ def direct(scenario: Media, plan: Plan, generator: Generator) -> Traffic:
 def media(
     scenario: Media, plan: Plan, run: Running, generator: Generator, past_relay: Traffic | None
 ) -> Outcome:
-    """CPU time, latency and loss. ``past_relay`` is the direct run, if there is one."""
+    """CPU time, latency and loss. ``past_relay`` is the direct run, if there is one.
+
+    While others disturb it, there is another attempt, as long as the plan has some.
+    """
+    outcomes: list[Outcome] = []
     with calls_up(run, scenario.kind, scenario.calls, generator) as up:
         generator.hold(job_for(scenario, up))
         generator.run(plan.warm_up, scenario.interval)
-        before = run.time()
-        traffic = generator.run(plan.seconds, scenario.interval)
-        used = run.time() - before
-    return Outcome(media_figures(traffic, used, past_relay), traffic.faults)
+        while len(outcomes) < plan.attempts and all(unrest(outcome) > CALM for outcome in outcomes):
+            before = run.time()
+            traffic = generator.run(plan.seconds, scenario.interval)
+            used = run.time() - before
+            outcomes.append(Outcome(media_figures(traffic, used, past_relay), traffic.faults))
+    return calmest(outcomes)
+
+
+def calmest(outcomes: Sequence[Outcome]) -> Outcome:
+    """The figures of the attempt that was disturbed least, and the faults of all."""
+    faults: Counter[str] = sum((Counter(outcome.faults) for outcome in outcomes), Counter())
+    return Outcome(min(outcomes, key=unrest).figures, dict(faults))
+
+
+def unrest(outcome: Outcome) -> float:
+    """Percent of the time in which another process had the relay's core, or packets that left late."""
+    return max(outcome.figures["waited"], outcome.figures["late"])
 
 
 def job_for(scenario: Media, up: list[Call]) -> Job:

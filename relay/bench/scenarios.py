@@ -76,12 +76,16 @@ Scenario = Start | Media | Control | Memory | Saturation
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole run. ``seconds`` of media are measured after ``warm_up`` seconds of the same."""
+    """A whole run. ``seconds`` of media are measured after ``warm_up`` seconds of the same.
+
+    Where other processes disturb it, it is measured again, up to ``attempts`` times.
+    """
 
     scenarios: tuple[Scenario, ...]
     repeats: int
     seconds: float
     warm_up: float
+    attempts: int
 
     def only(self, names: tuple[str, ...]) -> tuple[Scenario, ...]:
         """The scenarios with these names; all without any. Raises ``ValueError``."""
@@ -113,6 +117,7 @@ FULL = Plan(
     repeats=3,
     seconds=4.0,
     warm_up=1.0,
+    attempts=2,
 )
 
 QUICK = Plan(
@@ -128,4 +133,5 @@ QUICK = Plan(
     repeats=1,
     seconds=1.5,
     warm_up=0.5,
+    attempts=1,
 )

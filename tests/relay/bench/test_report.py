@@ -13,7 +13,7 @@ import pytest
 
 from relay.bench import chart, table, wanted
 from relay.bench.figures import Spread, Traffic, upper_end
-from relay.bench.measure import Outcome
+from relay.bench.measure import Outcome, calmest
 from relay.bench.relays import ICERELAY, Relay
 from relay.bench.scenarios import FULL, QUICK
 from relay.bench.session import Results
@@ -54,6 +54,13 @@ def test_a_percentile_is_the_upper_end_of_its_bucket() -> None:
 def test_buckets_follow_one_another_and_are_narrow() -> None:
     ends = [upper_end(bucket) for bucket in range(1280)]
     assert all(0 < after - before <= max(1, after // 32 + 1) for before, after in pairwise(ends))
+
+
+def test_of_several_attempts_the_least_disturbed_counts_with_the_faults_of_all() -> None:
+    starved = Outcome({"cpu": 5.0, "waited": 40.0, "late": 0.0}, {"damaged": 1})
+    crowded = Outcome({"cpu": 6.0, "waited": 0.0, "late": 30.0}, {"damaged": 2, "strays": 1})
+    calm = Outcome({"cpu": 9.0, "waited": 3.0, "late": 0.1})
+    assert calmest([starved, crowded, calm]) == Outcome(calm.figures, {"damaged": 3, "strays": 1})
 
 
 def test_ratios_are_of_medians_to_the_last_relay() -> None:
