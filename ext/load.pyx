@@ -47,7 +47,7 @@ include "load_stun.pxi"
 
 cdef enum:
     BATCH = 64             # datagrams of one system call
-    CHUNK = 16             # stamped and sent at once: the last one waits for the others, which is not the relay's doing
+    CHUNK = 16             # stamped and sent at once: the last one waits for the others, not for the relay
     ROOM = 2048            # of a datagram, with what SRTP adds
     DRAIN = 500000         # ns between two looks at what has arrived
     QUIET = 300000000      # ns without a packet after which what is missing is lost
@@ -250,11 +250,13 @@ cdef bint is_whole(const load_t *self, const uint8_t *data) noexcept nogil:
 
 
 cdef void take_stun(
-    load_t *self, uint32_t side, stream_t *from_here, uint8_t *data, uint32_t length, const sockaddr_in *name, int64_t when
+    load_t *self, uint32_t side, stream_t *from_here, uint8_t *data, uint32_t length, const sockaddr_in *name,
+    int64_t when,
 ) noexcept nogil:
     """An answer to a check of ours, or the relay's own check, which a phone answers."""
     cdef uint8_t answer[LARGEST_STUN]
     cdef uint32_t index, size
+    cdef int32_t took      # microseconds
     if from_here == NULL or length < STUN_HEADER:
         self.counts.strays += 1
     elif data[0] == 1 and data[1] == 1:
@@ -264,7 +266,8 @@ cdef void take_stun(
         elif index >= self.count or from_here != &self.streams[index]:
             self.counts.misdelivered += 1
         else:
-            arrived(self, index, big_endian(data + 12), 1000 * <int64_t><int32_t>(<uint32_t>(when // 1000) - big_endian(data + 16)))
+            took = <int32_t>(<uint32_t>(when // 1000) - big_endian(data + 16))
+            arrived(self, index, big_endian(data + 12), 1000 * <int64_t>took)
     elif data[0] == 0 and data[1] == 1:
         size = answer_to(&from_here.keys, data, length, name, answer)
         if size == 0:
