@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -172,6 +173,15 @@ def test_a_program_that_ends_is_quoted() -> None:
         ExitStack() as stack,
     ):
         stack.enter_context(running(relay, HERE, 1, None))
+
+
+def test_a_relay_that_dies_fails_what_comes_after_and_nothing_else(phones: Generator) -> None:
+    (scenario,) = kinds_of("calls-10")
+    with running(faulty("none"), HERE, 1, None) as run:
+        assert measure.media(scenario, PLAN, run, phones, None).figures["loss"] == 0.0
+        os.kill(run.pid, signal.SIGKILL)
+        with pytest.raises(BenchFailed, match=r"no reply to offer .*: "):
+            measure.media(scenario, PLAN, run, phones, None)
 
 
 def test_a_program_that_is_not_there_is_named() -> None:
