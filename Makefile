@@ -1,20 +1,29 @@
 # make demo    place a call through the relay and show what happened to it; needs no root
 # make test    style, types, floors and all tests, with real peers
+# make bench   what the relay costs beside rtpengine, in numbers and as a page; ten minutes
 # make lint    style, types and floors only
 # make clean   back to a fresh clone
 
 # Which Python makes the virtual environment: 3.11 or newer.
 PYTHON ?= python3
 # Debian packages of the programs that the tests call through.
-PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules openssl sip-tester
+PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules openssl \
+	sip-tester
+# Debian's package of the relay that ours is measured against, and what to leave out or make shorter.
+RIVAL := rtpengine-daemon
+BENCH ?=
 
 BIN := .venv/bin
 SOURCES := pyproject.toml $(filter-out %.c,$(wildcard ext/*))
 
-.PHONY: demo test lint clean peers
+.PHONY: bench demo test lint clean peers
 
 demo: .venv/installed
 	$(BIN)/icerelay demo
+
+bench: .venv/installed
+	@.ci/need peers $(RIVAL)
+	$(BIN)/icerelay bench --output=build/bench $(BENCH)
 
 test: peers lint
 	$(BIN)/pytest
@@ -39,6 +48,6 @@ peers:
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info ext/*.c relay/forward/*.so
+	rm -rf .venv build dist *.egg-info ext/*.c relay/bench/*.so relay/forward/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.forward import processor_time
+from relay.bench.machine import processor_time
 from relay.dtls.fingerprint import Fingerprint
 from relay.dtls.handshake import Failed, Handshake, Keys, Output, Role, Send
 from relay.dtls.identity import Identity
@@ -195,14 +195,13 @@ def measure(python: str, calls: int, seconds: float) -> None:
         phones = [Phone(ng, number) for number in range(calls)]
         with pinged(port, "quiet          "):
             time.sleep(2.0)
-        before, (ran, _) = resident(pid), processor_time(pid)
+        before, ran = resident(pid), processor_time(pid)
         shake(phones[: calls // 2], seconds / 2)
-        ran_after, _ = processor_time(pid)
-        cost = (ran_after - ran) / (calls // 2)
+        cost = (processor_time(pid) - ran).ran / (calls // 2)
         with pinged(port, "with handshakes"):
             elapsed = shake(phones[calls // 2 :], seconds / 2)
         print(f"{calls - calls // 2} handshakes in {elapsed:.2f} s")
-        print(f"{cost / 1e6:.2f} ms of CPU for each, {1e9 / cost:,.0f} in a second of CPU")
+        print(f"{cost * 1e3:.2f} ms of CPU for each, {1 / cost:,.0f} in a second of CPU")
         print(f"{(resident(pid) - before) / calls / 1000:.1f} kB for each that is finished")
 
 

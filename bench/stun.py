@@ -1,5 +1,7 @@
 """What an answered ICE check costs: by the forwarding threads, and by the agents in Python.
 
+``icerelay bench --only stun`` measures a whole relay; this compares the two ways inside it.
+
     python -m bench.stun --legs 250 --rate 2000 --seconds 5
 
     generator (this process)                        relay (a process of its own)
@@ -27,7 +29,7 @@ import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from bench.forward import processor_time
+from relay.bench.machine import processor_time
 from relay.forward._fastpath import CheckAnswerer, NativePlane
 from relay.forward.plane import Stun
 from relay.forward.rule import CHECKS_PER_SECOND, Address, Learn, Rule, StunKeys
@@ -114,7 +116,7 @@ def measure(legs: int, rate: int, seconds: float, native: bool) -> float:
     checks = [check(rng) for _ in range(legs)]
     counts = [0, 0]
     receiver = threading.Thread(target=receive, args=(sock, counts))
-    ran, waited = processor_time(relay.pid)
+    before = processor_time(relay.pid)
     receiver.start()
     sent, start = 0, time.monotonic()
     while (now := time.monotonic() - start) < seconds:
@@ -124,16 +126,16 @@ def measure(legs: int, rate: int, seconds: float, native: bool) -> float:
         time.sleep(TICK)
     elapsed = time.monotonic() - start
     receiver.join()
-    ran_after, waited_after = processor_time(relay.pid)
+    used = processor_time(relay.pid) - before
     ours.send(None)
     totals: dict[str, int] = ours.recv()
     relay.join()
     sock.close()
-    cost = (ran_after - ran) / max(1, counts[1])
+    cost = 1e9 * used.ran / max(1, counts[1])
     by = f"{totals['stun_answered']:,} by the worker, {totals['own_sent']:,} by Python"
     print(
         f"{'native' if native else 'python':7} {sent / elapsed:8,.0f} checks/s, CPU {cost:9,.0f} ns/answer, "
-        f"waited {(waited_after - waited) / elapsed / 1e7:4.1f} %, answered {counts[1] / sent:8.3%} ({by})"
+        f"waited {100 * used.waited / elapsed:4.1f} %, answered {counts[1] / sent:8.3%} ({by})"
     )
     return cost
 

@@ -85,5 +85,14 @@ def demo(arguments: tuple[str, ...]) -> None:
     sys.exit(demonstration.main(list(arguments)))
 
 
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Measure what relays cost on this machine: CPU, latency, loss, memory."""
+    from relay import bench as measuring
+
+    sys.exit(measuring.main(list(arguments)))
+
+
 if __name__ == "__main__":
     main(prog_name="icerelay")
