@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -28,17 +29,17 @@ FLAGS = (
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
     "--autoplay-policy=no-user-gesture-required",
-    "--allow-loopback-in-peer-connection",
     "--remote-debugging-port=0",
 )
+ON_LOOPBACK = ("--allow-loopback-in-peer-connection",)
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 
 
 class Chromium:
     """One browser with an empty profile; `address` is the WebSocket it is driven by."""
 
-    def __init__(self, profile: Path) -> None:
-        command = [find_program("chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    def __init__(self, profile: Path, options: Sequence[str] = ON_LOOPBACK) -> None:
+        command = [find_program("chromium"), *FLAGS, *options, f"--user-data-dir={profile}", "about:blank"]
         self._process = Process(command)
         self._process.wait_for_output("DevTools listening on", timeout=20.0)
         found = re.search(r"DevTools listening on (\S+)", self._process.output)
@@ -110,7 +111,7 @@ class WebPhone:
         codec: str | None = None,
         video: bool = False,
         data: bool = False,
-        **configuration: str,
+        **configuration: object,
     ) -> None:
         self._browser = browser
         self._wish = {
