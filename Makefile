@@ -1,22 +1,26 @@
 # make demo    place a call through the relay and show what happened to it; needs no root
 # make test    style, types, floors and all tests, with real peers
 # make bench   what the relay costs beside rtpengine, in numbers and as a page; ten minutes
+# make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither (root; docs/ice-lab.md)
 # make lint    style, types and floors only
 # make clean   back to a fresh clone
 
 # Which Python makes the virtual environment: 3.11 or newer.
 PYTHON ?= python3
 # Debian packages of the programs that the tests call through.
-PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules openssl \
-	sip-tester
+PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules nftables \
+	openssl sip-tester
 # Debian's package of the relay that ours is measured against, and what to leave out or make shorter.
 RIVAL := rtpengine-daemon
 BENCH ?=
+# What the ICE lab needs, and its options: make bench-ice LAB="--quick"
+LAB_PEERS := chromium coturn iproute2 nftables rtpengine-daemon
+LAB :=
 
 BIN := .venv/bin
 SOURCES := pyproject.toml $(filter-out %.c,$(wildcard ext/*))
 
-.PHONY: bench demo test lint clean peers
+.PHONY: bench bench-ice demo test lint clean peers
 
 demo: .venv/installed
 	$(BIN)/icerelay demo
@@ -27,6 +31,10 @@ bench: .venv/installed
 
 test: peers lint
 	$(BIN)/pytest
+
+bench-ice: .venv/for-development
+	@.ci/need peers $(LAB_PEERS)
+	$(BIN)/python -m bench.ice_lab $(LAB)
 
 lint: .venv/for-development
 	$(BIN)/ruff check .

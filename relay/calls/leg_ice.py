@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 
 from relay.calls.resources import LocalPort, Resources
 from relay.calls.state import Leg, Media, MediaIce, Mode
@@ -25,6 +26,17 @@ from sdp.rewrite import IceOut, Keep
 
 MAX_CHECKED = 16
 """Candidates of a lite peer that are checked: it has a public address or two."""
+MAX_EARLY = 4
+"""Candidates of an offerer that are checked before it checks us: IPv4, IPv6, of a NAT, of a TURN server."""
+
+LOCAL = tuple(
+    ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.168.0.0/16", "224.0.0.0/3", "::/8", "fc00::/7", "fe80::/10", "ff00::/8"),
+    )
+)
+"""Means something else here than it does where the peer is (RFC 6890), or is not for one host only."""
 
 MAX_CANDIDATES = 100
 """Remembered of one peer; a host has a handful of addresses."""
@@ -118,9 +130,12 @@ def heard(media: Media, said: IceDescription, now: float, is_ours: Callable[[Add
     media.ice.ended = said.end_of_candidates
     if media.ice.agent is None:
         return []
-    outputs = media.ice.agent.set_remote(media.ice.remote, now, said.lite)
+    agent = media.ice.agent
+    outputs = agent.set_remote(media.ice.remote, now, said.lite)
     if said.lite:
-        outputs += _check_all(media, media.ice.agent, said.candidates[:MAX_CHECKED], now, is_ours)
+        outputs += _check(media, agent, said.candidates[:MAX_CHECKED], now, is_ours)
+    elif not agent.controlling and not agent.lite and not agent.validated:
+        outputs += _check(media, agent, _open_candidates(said), now, is_ours)
     return outputs
 
 
@@ -131,17 +146,44 @@ def check_added(
     if media.ice is None or media.ice.agent is None or not media.ice.lite:
         return []
     room = max(MAX_CHECKED - (len(media.ice.candidates) - len(added)), 0)
-    return _check_all(media, media.ice.agent, added[:room], now, is_ours)
+    return _check(media, media.ice.agent, added[:room], now, is_ours)
 
 
-def _check_all(
+def _open_candidates(said: IceDescription) -> list[Candidate]:
+    """Where an offerer may be reached before it checks us: in the open, behind a mild NAT, through TURN.
+
+    It cannot check us before it has the answer, but it answers us. Every path found so saves a round trip.
+    """
+    found = [
+        one
+        for one in said.candidates
+        if one.component == 1 and one.transport.lower() == "udp" and _is_public(one.address)
+    ]
+    return sorted(found, key=lambda one: -one.priority)[:MAX_EARLY]
+
+
+def _is_public(address: str) -> bool:
+    """
+    >>> [_is_public(text) for text in ("192.0.2.1", "2001:db8::1", "10.0.0.1", "::ffff:10.0.0.1", "a.local")]
+    [True, True, False, False, False]
+    >>> _is_public("2001:db8::1%eth0")
+    False
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return "%" not in address and not any(found in network for network in LOCAL)
+
+
+def _check(
     media: Media,
     agent: Agent,
     candidates: Sequence[Candidate],
     now: float,
     is_ours: Callable[[Address], bool],
 ) -> list[Output]:
-    """Ordinary checks, which only a lite peer needs: it never checks us (RFC 8445, section 6.1.1)."""
+    """Ordinary checks (RFC 8445, section 6.1.4.2). A lite peer never checks us; others need none of them."""
     outputs: list[Output] = []
     for candidate in candidates:
         to = (candidate.address, candidate.port)

@@ -1,8 +1,9 @@
 """A full ICE agent that only reacts (RFC 8445): the relay's end of one leg.
 
-The relay is reachable, so it has nothing to find out: it answers checks, and
-checks each source back once from which an authenticated request came. That
-makes two grades of trust in a path:
+The relay is reachable, so it has little to find out: it answers checks, and
+checks each source back once from which an authenticated request came. Other
+candidates are checked only where somebody asks for it (``check``). That makes
+two grades of trust in a path:
 
             authenticated request               own check answered
     unknown --------------------> heard ------------------------------> answered
@@ -177,11 +178,13 @@ class Agent:
         return self.resume(now)
 
     def resume(self, now: float) -> list[Output]:
-        """Checks once more what was given up unanswered: the peer has our answer only now."""
+        """Checks once more what is unanswered: only now does the peer open its NAT or TURN server for us."""
         output: list[Output] = []
         for path, state in list(self._paths.items()):
             if state.check is None and not state.answered:
                 output += self._start(path, state, now)
+            elif state.check is not None and state.check.since < now:
+                output.append(Send(path, state.check.again(now)))
         return output
 
     def _forget_others(self) -> None:
@@ -280,6 +283,9 @@ class Agent:
         """An authenticated request came from ``path``."""
         state = self._remember(path)
         output: list[Output] = [] if state.valid else [Validated(path)]
+        if state.sender is None and state.check is not None:
+            # Sent before the peer's NAT let it in; the next repeat may be far.
+            output.append(Send(path, state.check.again(now)))
         state.sender = message.username[1] if message.username else None
         if self._is_new(message):
             state.heard = now
@@ -474,7 +480,8 @@ class Agent:
         return [Send(path, datagram)]
 
     def _repeat(self, path: Path, check: Check, now: float) -> list[Output]:
-        datagram = check.repeat(now)
+        needless = path.port in self.selected and not self._paths[path].valid
+        datagram = None if needless else check.repeat(now)
         if datagram is None:
             self._end(path)
             return []

@@ -31,6 +31,11 @@ class Check:
     def __post_init__(self) -> None:
         self.due = self.since + RTO
 
+    def again(self, now: float) -> bytes:
+        """What to send now that it may get through: the repeats begin anew."""
+        self.sends, self.since, self.due = 1, now, now + RTO
+        return self.datagram
+
     def repeat(self, now: float) -> bytes | None:
         """What to send once more, or None when it was sent often enough."""
         if self.sends == SENDS:

@@ -164,7 +164,7 @@ class WebPhone:
         video: bool = False,
         data: bool = False,
         microphone: bool = False,
-        **configuration: str,
+        **configuration: object,
     ) -> None:
         self._browser = browser
         self._microphone = microphone

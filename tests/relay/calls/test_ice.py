@@ -458,3 +458,44 @@ def test_a_reset_forgets_the_protocol_of_the_callee() -> None:
     desk.answer(sdp(BOB, protocol="RTP/AVPF"))
     assert desk.offer(sdp(), to_tag="B").medias[0].protocol == "RTP/AVPF"
     assert desk.offer(sdp(), to_tag="B", flags=["reset"]).medias[0].protocol == "RTP/AVP"
+
+
+def with_candidates(*candidates: str) -> str:
+    lines = [f"candidate:{number} 1 udp {candidate}" for number, candidate in enumerate(candidates)]
+    return sdp(ALICE, 10000, "ice-ufrag:abcd", "ice-pwd:abcdefghijklmnopqrstuv", *lines)
+
+
+def test_a_caller_in_the_open_is_checked_while_the_phone_rings() -> None:
+    """Its answers are all we need to talk to it the moment that the callee answers."""
+    desk = Desk(PLAIN[:1])
+    desk.offer(with_candidates("900 198.51.100.7 7000 typ host"), ICE="force")
+    ((_, to, check),) = desk.box.sent
+    assert to == ("198.51.100.7", 7000)
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    caller = Peer(ALICE_KEYS, controlling=True, tie_breaker=9)
+    (reply,) = (one for one in caller.received(Path(0, (RELAY, 1)), check, desk.now) if isinstance(one, Send))
+    number = told(answer)[1]
+    desk.registry.stun(desk.box.sent[0][0], to, reply.datagram, desk.now)
+    assert desk.box.rule_at(number).remote == to
+
+
+def test_of_a_callers_candidates_only_a_few_that_may_be_reached_are_checked() -> None:
+    desk = Desk(PLAIN[:1])
+    offer = with_candidates(
+        "999 10.0.0.5 7000 typ host",
+        "998 fe80::1 7000 typ host",
+        "997 0b5c7b9e-4a8f.local 7000 typ host",
+        "1 192.0.2.80 7000 typ relay raddr 10.0.0.5 rport 7000",
+        *(f"{number} 198.51.100.{number} 7000 typ srflx raddr 0.0.0.0 rport 9" for number in range(1, 9)),
+    )
+    desk.offer(offer, ICE="force")
+    until(desk, 2.0)
+    checked = dict.fromkeys(host for _, (host, _), _ in desk.box.sent)
+    assert list(checked) == ["198.51.100.8", "198.51.100.7", "198.51.100.6", "198.51.100.5"]
+
+
+def test_a_caller_behind_a_nat_is_not_looked_for() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="force")
+    until(desk, 2.0)
+    assert desk.box.sent == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay.ice import stun
 from relay.ice.agent import MAX_EARLY_PATHS, MAX_PATHS, OVERLAP, SILENT, TOGETHER, Agent
-from relay.ice.check import SENDS
+from relay.ice.check import RTO, SENDS
 from relay.ice.credentials import Credentials
 from relay.ice.outputs import ConsentLost, Forgotten, Output, Path, Refused, Selected, Send, Usable, Validated
 from relay.ice.stun import Class, Message
@@ -354,6 +354,37 @@ def test_towards_a_lite_peer_we_control_and_check_first() -> None:
     assert it.received(HOME, answer(outputs), now=0.1) == [Validated(HOME), Usable(HOME), Selected(HOME)]
 
 
+def test_a_candidate_that_was_checked_in_vain_is_checked_at_once_when_the_peer_shows_itself() -> None:
+    """Its NAT has let nothing in before, and the next repeat may be far."""
+    it = agent()
+    it.check(HOME, now=0.0)
+    for _ in range(2):
+        assert it.deadline is not None
+        it.timeout(it.deadline)
+    outputs = it.received(HOME, check(), now=0.35)
+    assert len(sent(outputs, Class.REQUEST)) == 1
+    assert it.deadline == pytest.approx(0.35 + RTO)
+    assert events(it.received(HOME, answer(outputs), now=0.4)) == [Usable(HOME)]
+    assert sent(it.received(HOME, check(), now=0.41), Class.REQUEST) == []
+
+
+def test_with_the_answer_the_repeats_of_early_checks_begin_anew() -> None:
+    it = agent()
+    it.check(HOME, now=0.0)
+    assert [path for path, _ in sent(it.resume(now=0.05), Class.REQUEST)] == [HOME]
+    assert it.deadline == pytest.approx(0.05 + RTO)
+    assert it.resume(now=0.05) == []
+
+
+def test_a_candidate_that_does_not_answer_is_left_alone_once_another_path_is_selected() -> None:
+    it = agent()
+    it.check(MOBILE, now=0.0)
+    outputs = it.received(HOME, check(nominate=True), now=0.05)
+    it.received(HOME, answer(outputs), now=0.08)
+    assert it.selected == {RTP: HOME}
+    assert it.timeout(now=0.1) == []
+
+
 def test_a_binding_indication_is_accepted_silently() -> None:
     indication = b"\x00\x11\x00\x00" + stun.COOKIE + bytes(12)
     assert agent().received(HOME, indication, now=0.0) == []
@@ -519,7 +550,7 @@ def test_what_nobody_answered_is_checked_again_when_the_peer_knows_us() -> None:
     while it.deadline is not None:
         it.timeout(it.deadline)
     assert [path for path, _ in sent(it.resume(120.0), Class.REQUEST)] == [HOME]
-    assert it.resume(120.1) == []
+    assert it.resume(120.0) == []
 
 
 def test_nobody_is_checked_any_more_when_the_password_is_gone() -> None:

@@ -1,0 +1,1 @@
+"""Tests of the measuring programs: they are not run by anybody for weeks, and shall work then."""
