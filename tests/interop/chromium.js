@@ -58,6 +58,10 @@ class Phone {
     this.peer.addTrack(track);
   }
 
+  fallSilent() {
+    this.peer.getTransceivers().find(({receiver}) => receiver.track.kind === "audio").direction = "inactive";
+  }
+
   askOverDataChannel({text}) {
     return new Promise((resolve) => {
       this.channel.onmessage = ({data}) => resolve(data);

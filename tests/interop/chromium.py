@@ -211,6 +211,10 @@ class WebPhone:
         """For the next offer or answer."""
         await self._ask("addCamera")
 
+    async def fall_silent(self) -> None:
+        """From the next offer on: no sound in either direction."""
+        await self._ask("fallSilent")
+
     async def ask_over_data_channel(self, text: str) -> str:
         """What the other browser says to `text`: the same."""
         return str(await self._ask("askOverDataChannel", text=text))

@@ -246,6 +246,25 @@ def test_browsers_add_their_cameras_to_a_call(relay: Relay, browser: Chromium, p
     run(scenario)
 
 
+def test_a_browser_falls_silent_and_is_still_seen(relay: Relay, browser: Chromium) -> None:
+    """The media that leads the bundle is inactive; its port, ICE and keys stay in use."""
+
+    async def scenario() -> None:
+        async with (
+            WebPhone(browser, video=True, bundlePolicy="max-bundle") as caller,
+            WebPhone(browser, video=True, frequency=OTHER_TONE, bundlePolicy="max-bundle") as callee,
+        ):
+            await call_browser(relay, caller, callee)
+            await assert_see_each_other(caller, callee)
+            await caller.fall_silent()
+            await call_browser(relay, caller, callee)
+            await asyncio.gather(
+                passed(caller, callee, "video", packets=40), passed(callee, caller, "video", packets=40)
+            )
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("policy", ["balanced", "max-compat"])
 def test_browsers_with_a_data_channel_beside_the_sound(relay: Relay, browser: Chromium, policy: str) -> None:
     async def scenario() -> None:
