@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.ice_lab.namespaces import LabError, Namespace
-from tests.interop.ng import NgClient, Value
 from tests.interop.process import Process, find_program, wait_until
+from tests.ng import NgClient, Value
 
 NG = ("127.0.0.1", 2223)
 PORTS = (20000, 29999)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.blackbox.description import Description, MediaPart
-from tests.blackbox.ng import Reply
+from tests.ng import Reply
 
 Aspects = dict[str, object]
 Values = tuple[object, object]

@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 
-from tests.blackbox.ng import Address, NgClient
+from tests.ng import Address, NgClient
 
 ADDRESS = "127.0.1.10"
 """Where the relay listens and takes media; no other test uses it."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.blackbox.description import Description
-from tests.blackbox.ng import NgClient, Reply, Value, hyphens
+from tests.ng import NgClient, Reply, Value, hyphens
 
 
 @dataclass

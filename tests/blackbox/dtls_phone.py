@@ -22,8 +22,8 @@ from pylibsrtp import Policy, Session
 
 from tests.blackbox.description import plain
 from tests.blackbox.dialogue import Dialogue
-from tests.blackbox.ng import Address
 from tests.blackbox.phone import Phone, Port, told
+from tests.ng import Address
 
 PROFILE = b"SRTP_AES128_CM_SHA1_80"
 KEY, SALT = 16, 14

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.blackbox.description import Description, plain
-from tests.blackbox.ng import Address
+from tests.ng import Address
 
 PATIENCE = 3.0
 """Seconds to wait for a packet that must come."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.blackbox.ng import Reply, split
+from tests.ng import Reply, split
 
 DATA = Path(__file__).parent.parent / "data" / "ng"
 SCENARIOS = sorted(path.stem for path in DATA.glob("*.jsonl"))

@@ -8,8 +8,8 @@ import os
 import pylibsrtp
 
 from tests.blackbox.description import Description, plain
-from tests.blackbox.ng import Address
 from tests.blackbox.phone import Phone, Port
+from tests.ng import Address
 
 CM, GCM = "AES_CM_128_HMAC_SHA1_80", "AEAD_AES_128_GCM"
 PROFILES = {

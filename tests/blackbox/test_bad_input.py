@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.blackbox.daemon import ADDRESS, Daemon, wait_until
 from tests.blackbox.description import plain, sdp
 from tests.blackbox.dialogue import Dialogue, described
-from tests.blackbox.ng import NgClient, Value, decode, encode
+from tests.ng import NgClient, Value, decode, encode
 
 S_A = plain()
 S_B = plain("198.51.100.2", 20000, user="bob", version=5)

@@ -23,8 +23,8 @@ from tests.blackbox.dtls_phone import (
     fragments,
     set_up,
 )
-from tests.blackbox.ng import Value
 from tests.blackbox.phone import PATIENCE, Phone, Port, rtp, told
+from tests.ng import Value
 
 ALICE, BOB, CARA, DAVE, STRANGER = "127.0.1.51", "127.0.1.52", "127.0.1.53", "127.0.1.54", "127.0.1.76"
 HANDSHAKE = 22

@@ -7,7 +7,7 @@ import pytest
 from tests.blackbox.daemon import ADDRESS, Daemon
 from tests.blackbox.description import Description, MediaPart, plain, sdp
 from tests.blackbox.dialogue import Dialogue
-from tests.blackbox.ng import Value
+from tests.ng import Value
 
 DATA = Path(__file__).parent.parent / "data" / "sdp"
 

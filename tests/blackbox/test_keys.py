@@ -6,9 +6,9 @@ import pytest
 
 from tests.blackbox.daemon import Daemon, wait_until
 from tests.blackbox.dialogue import Dialogue
-from tests.blackbox.ng import Value
 from tests.blackbox.phone import rtcp, rtp, told
 from tests.blackbox.secure import CM, GCM, KeyedPhone
+from tests.ng import Value
 
 ALICE, BOB = "127.0.1.21", "127.0.1.22"
 KEY_FRAME = struct.pack("!BBHII", 0x81, 206, 2, 1, 2)

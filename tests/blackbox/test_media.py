@@ -7,8 +7,8 @@ import pytest
 from tests.blackbox.daemon import Daemon, wait_until
 from tests.blackbox.description import Description
 from tests.blackbox.dialogue import Dialogue
-from tests.blackbox.ng import Address, Value
 from tests.blackbox.phone import Phone, Port, rtcp, rtp, told
+from tests.ng import Address, Value
 
 ALICE, BOB, CARA, STRANGER = "127.0.1.21", "127.0.1.22", "127.0.1.23", "127.0.1.66"
 

@@ -7,7 +7,7 @@ import pytest
 from tests.blackbox.daemon import Daemon, wait_until
 from tests.blackbox.description import plain
 from tests.blackbox.dialogue import Dialogue, described
-from tests.blackbox.ng import Value
+from tests.ng import Value
 
 S_A = plain()
 WARNING = "Call-ID not found or tags didn't match"

@@ -9,7 +9,7 @@ import pytest
 from tests.blackbox.daemon import Daemon
 from tests.blackbox.description import Description, plain
 from tests.blackbox.dialogue import Dialogue, described
-from tests.blackbox.ng import NgClient, Value, decode, encode, fresh_cookie, hyphens
+from tests.ng import NgClient, Value, decode, encode, fresh_cookie, hyphens
 
 S_A = plain()
 S_B = plain("198.51.100.2", 20000, user="bob", version=5)

@@ -7,8 +7,8 @@ import pytest
 from tests.blackbox.comparison import Reader, Values, differences
 from tests.blackbox.daemon import ADDRESS, Daemon
 from tests.blackbox.known import KNOWN, explanation
-from tests.blackbox.ng import NgClient, split
 from tests.blackbox.recording import SCENARIOS, exchanges
+from tests.ng import NgClient, split
 
 RECORDED_ADDRESS = "127.0.0.10"
 """Media address of the rtpengine in the recordings."""

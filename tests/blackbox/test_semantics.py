@@ -7,7 +7,7 @@ import pytest
 from tests.blackbox.daemon import ADDRESS, Daemon
 from tests.blackbox.description import Description, MediaPart, plain, sdp
 from tests.blackbox.dialogue import Dialogue
-from tests.blackbox.ng import Value
+from tests.ng import Value
 
 S_A = plain()
 S_B = plain("198.51.100.2", 20000, user="bob", version=5)

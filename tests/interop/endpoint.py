@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.interop.ng import Address
 from tests.interop.sip import Message
+from tests.ng import Address
 
 T1 = 0.5
 """Seconds before the first repetition (RFC 3261, 17.1.1.1); doubles up to T2."""

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.interop.ng import Address
 from tests.interop.process import Process, find_program
 from tests.interop.relay import free_port
+from tests.ng import Address
 
 ADDRESS = "127.0.0.20"
 SCRIPT = Path(__file__).with_name("kamailio.cfg")

@@ -9,7 +9,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from tests.interop.endpoint import Endpoint
-from tests.interop.ng import Address
 from tests.interop.rtp import Media
 from tests.interop.sip import (
     MIRRORED,
@@ -21,6 +20,7 @@ from tests.interop.sip import (
     response,
     routes,
 )
+from tests.ng import Address
 
 REASONS = {
     180: "Ringing", 183: "Session Progress", 200: "OK", 404: "Not Found", 481: "No Such Call",

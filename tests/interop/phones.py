@@ -3,8 +3,8 @@
 import secrets
 
 from tests.interop.carrier import Carrier
-from tests.interop.ng import Address
 from tests.interop.phone import Call, Phone
+from tests.ng import Address
 
 
 class Phones:

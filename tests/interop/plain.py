@@ -13,7 +13,7 @@ import pylibsrtp
 from sdp import crypto
 from sdp.crypto import Crypto
 from sdp.session import Session
-from tests.interop.ng import Address, Value
+from tests.ng import Address, Value
 
 PLAIN_HOST = "127.0.0.33"
 RATE = 8000

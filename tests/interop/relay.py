@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.interop.ng import Address, NgClient
 from tests.interop.process import Process, find_program, wait_until
+from tests.ng import Address, NgClient
 
 MEDIA_ADDRESS = "127.0.0.10"
 PORT_MIN, PORT_MAX = 26000, 28999

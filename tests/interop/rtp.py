@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter, deque
 
-from tests.interop.ng import Address
+from tests.ng import Address
 
 INTERVAL = 0.02
 """Seconds between packets: the packet time the phones announce."""

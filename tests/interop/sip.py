@@ -4,7 +4,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-from tests.interop.ng import Address
+from tests.ng import Address
 
 
 @dataclass

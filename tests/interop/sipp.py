@@ -4,9 +4,9 @@ import re
 import signal
 from pathlib import Path
 
-from tests.interop.ng import Address
 from tests.interop.process import Process, find_program
 from tests.interop.relay import free_port
+from tests.ng import Address
 
 SCENARIOS = Path(__file__).with_name("sipp")
 

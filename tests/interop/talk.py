@@ -2,11 +2,11 @@
 
 import time
 
-from tests.interop.ng import Address
 from tests.interop.phone import Call
 from tests.interop.process import wait_until
 from tests.interop.relay import MEDIA_ADDRESS, PORT_MAX, PORT_MIN
 from tests.interop.rtp import Media
+from tests.ng import Address
 
 ENOUGH = 0.95
 """Share of the packets that must arrive."""

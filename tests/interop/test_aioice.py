@@ -8,8 +8,8 @@ import pytest
 
 from sdp.ice import read
 from sdp.session import Session
-from tests.interop.ng import Value
 from tests.interop.relay import MEDIA_ADDRESS, Relay
+from tests.ng import Value
 
 LIMIT = 20.0
 HOST = "127.0.0.31"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.interop.aiortc_phone import HOST, WebPhone, connected, only_pcmu
-from tests.interop.ng import Value
 from tests.interop.plain import (
     FRAME,
     PACKETS,
@@ -23,6 +22,7 @@ from tests.interop.plain import (
     loudest,
 )
 from tests.interop.relay import Relay
+from tests.ng import Value
 
 LIMIT = 40.0
 

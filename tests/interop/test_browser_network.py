@@ -10,7 +10,6 @@ import pytest
 
 from tests.interop.chromium import WITH_MICROPHONE, Chromium, WebPhone
 from tests.interop.network import Namespace, cable
-from tests.interop.ng import Address, NgClient, Value
 from tests.interop.plain import (
     PLAIN_TONE,
     RATE,
@@ -22,6 +21,7 @@ from tests.interop.plain import (
     loudest,
 )
 from tests.interop.process import Process
+from tests.ng import Address, NgClient, Value
 
 LIMIT = 30.0
 ENOUGH = 0.95

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from tests.interop.chromium import Chromium, WebPhone
-from tests.interop.ng import Value
 from tests.interop.plain import (
     PACKETS,
     PLAIN_TONE,
@@ -19,6 +18,7 @@ from tests.interop.plain import (
     loudest,
 )
 from tests.interop.relay import Relay
+from tests.ng import Value
 
 LIMIT = 30.0
 OTHER_TONE = 700.0

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.ng import split
 from tests.interop.phones import Phones, connect
 from tests.interop.talk import assert_names_relay, assert_talk
 from tests.interop.wire import Wire
+from tests.ng import split
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from tests.interop import test_chromium as browsers
 from tests.interop.carrier import Carried, Carrier
 from tests.interop.chromium import Chromium, WebPhone
 from tests.interop.kamailio import Kamailio
-from tests.interop.ng import NgClient
 from tests.interop.phones import Phones
 from tests.interop.plain import PACKETS, TO_PLAIN, PlainPhone, destination
 from tests.interop.relay import Relay
+from tests.ng import NgClient
 
 LIMIT = 40.0
 

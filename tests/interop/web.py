@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.interop.chromium import Chromium, WebPhone
-from tests.interop.ng import Address
 from tests.interop.plain import WEBRTC_TONE
 from tests.interop.process import Process, find_program
 from tests.interop.relay import free_port
+from tests.ng import Address
 
 EXAMPLE = Path(__file__).parents[2] / "examples/kamailio-webrtc.cfg"
 HOST = "127.0.0.21"

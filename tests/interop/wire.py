@@ -4,7 +4,7 @@ import select
 import socket
 import threading
 
-from tests.interop.ng import Address
+from tests.ng import Address
 
 
 class Wire:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sdp.fragment import MAX_LENGTH, Fragment
 from sdp.session import SdpError
-from tests.blackbox.ng import split
+from tests.ng import split
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "ng"
 HOST = "1 1 udp 2130706431 192.0.2.7 5000 typ host"

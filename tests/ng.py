@@ -1,6 +1,7 @@
 """A small ng client of the tests' own, so that the relay's codec is not checked with itself."""
 
 import itertools
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -68,10 +69,10 @@ def split(datagram: bytes) -> tuple[bytes, Reply]:
 
 
 class NgClient:
-    """Asks the relay over UDP, as a proxy does: from one connected socket."""
+    """Asks the relay over UDP, as a proxy does; through `own`, a socket of another network, if given."""
 
-    def __init__(self, relay: Address, timeout: float = 3.0) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    def __init__(self, relay: Address, timeout: float = 3.0, own: socket.socket | None = None) -> None:
+        self.socket = own or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(timeout)
         self.socket.connect(relay)
 
@@ -104,11 +105,11 @@ class NgClient:
         """The reply to a dictionary."""
         return decode(self.payload(encode(message)))
 
-    def calls(self) -> Sequence[Value]:
+    def calls(self) -> list[str]:
         """Call-IDs of all calls the relay knows."""
         listed = self.ask("list", limit=100_000)["calls"]
         assert isinstance(listed, list)
-        return listed
+        return [str(call) for call in listed]
 
     def close(self) -> None:
         self.socket.close()
@@ -121,4 +122,4 @@ def hyphens(keys: Mapping[str, Value]) -> dict[str, Value]:
 
 def fresh_cookie() -> bytes:
     """A cookie that nobody used before."""
-    return b"blackbox_%d" % next(_cookies)
+    return b"test_%d_%d" % (os.getpid(), next(_cookies))
