@@ -1,8 +1,9 @@
 # make demo    place a call through the relay and show what happened to it; needs no root
-# make test    style, types, floors and all tests, with real peers
+# make test    style, types, floors and all tests, with real peers; needs root, for network namespaces
 # make bench   what the relay costs beside rtpengine, in numbers and as a page; ten minutes
 # make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither (root; docs/ice-lab.md)
 # make lint    style, types and floors only
+# make bpf     build the eBPF program again after a change of its source; needs clang
 # make clean   back to a fresh clone
 
 # Which Python makes the virtual environment: 3.11 or newer.
@@ -19,8 +20,10 @@ LAB :=
 
 BIN := .venv/bin
 SOURCES := pyproject.toml $(filter-out %.c,$(wildcard ext/*))
+BPF := relay/data/offload.bpf.o
+CLANG ?= clang
 
-.PHONY: bench bench-ice demo test lint clean peers
+.PHONY: bench bench-ice demo test lint bpf clean peers
 
 demo: .venv/installed
 	$(BIN)/icerelay demo
@@ -42,6 +45,13 @@ lint: .venv/for-development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The object is committed: whoever installs icerelay needs no clang. A test compares the hash in it with the source.
+bpf: $(BPF)
+
+$(BPF): ext/offload.bpf.c
+	$(CLANG) -target bpfel -mcpu=v2 -O2 -Wall -Wextra -Werror -fno-addrsig -fno-ident \
+		-DSOURCE="\"$$(sha256sum $< | cut -d ' ' -f 1)\"" -c -o $@ $<
+
 peers:
 	@.ci/need peers $(PEERS)
 
@@ -56,6 +66,6 @@ peers:
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info ext/*.c relay/bench/*.so relay/forward/*.so
+	rm -rf .venv build dist *.egg-info $(patsubst %.pyx,%.c,$(wildcard ext/*.pyx)) relay/bench/*.so relay/forward/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -289,6 +289,9 @@ cdef class NativePlane:
         view.flags.writeable = False
         return view
 
+    def row(self, rule):
+        return self.counters()[rule]
+
     def totals(self):
         self._reclaim()
         sums = dict(self._totals)

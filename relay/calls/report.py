@@ -26,6 +26,8 @@ class Traffic:
     peer: Address | None = None
     latched: bool = False
     """The source has been confirmed."""
+    in_kernel: bool = False
+    """The kernel forwards what arrives, not user space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Repl
         flags.append("filled")
     if sent_from.latched:
         flags.append("confirmed")
+    if any(one.in_kernel for one in seen):
+        flags.append("kernelized")
     report: Reply = {
         "local port": port.number,
         "local address": port.at.address,
@@ -155,7 +159,8 @@ def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Repl
 
 def _muxed(rtp: Reply) -> Reply:
     """RTCP on the port of RTP is listed as a stream of its own, whose packets the first one counts."""
-    flags = ["RTCP", "fallback RTCP", *(flag for flag in rtp["flags"] if flag not in ("RTP", "RTCP"))]
+    not_its = ("RTP", "RTCP", "kernelized")
+    flags = ["RTCP", "fallback RTCP", *(flag for flag in rtp["flags"] if flag not in not_its)]
     own = {name: value for name, value in rtp.items() if name not in ("SSRC", "stats", "flags")}
     return {**own, "flags": flags, "stats": {"packets": 0, "bytes": 0, "errors": 0}}
 

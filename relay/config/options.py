@@ -150,6 +150,16 @@ def parse_log_level(text: str, _machine: Machine) -> str:
     )
 
 
+PLANES = ("auto", "userspace", "ebpf")
+
+
+def parse_plane(text: str, _machine: Machine) -> str:
+    """Who forwards media."""
+    if text not in PLANES:
+        raise ValueError("write auto, userspace or ebpf")
+    return text
+
+
 def _number(what: str, low: int, high: int, hint: str) -> Callable[[str, Machine], int]:
     def parse(text: str, _machine: Machine) -> int:
         if not text.isascii() or not text.isdigit():
@@ -244,6 +254,12 @@ OPTIONS = (
         short="T",
     ),
     Option("log-level", "LEVEL", parse_log_level, "0 to 7, or error, warning, info, debug. [6]", short="L"),
+    Option(
+        "plane",
+        "auto|userspace|ebpf",
+        parse_plane,
+        "Who forwards media: eBPF programs where they can be had, never, or nobody starts without. [auto]",
+    ),
     Option(
         "workers",
         "N",

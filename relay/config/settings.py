@@ -51,4 +51,5 @@ class Settings:
     delete_delay: int = 30  # from the ng delete to the end of the call
     tos: int = 0  # the TOS byte of media packets, 0 .. 255
     log_level: str = "INFO"  # a name of the logging module
+    plane: str = "auto"  # or "userspace", "ebpf"
     workers: int = field(default_factory=available_cores)  # native forwarding threads

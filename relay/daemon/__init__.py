@@ -61,6 +61,8 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     engine = Engine(settings)
+    for gate in engine.gates:
+        log.info("%s", gate)
     ng = NgServer(engine.execute)
     async with contextlib.AsyncExitStack() as opened:
         opened.callback(engine.stop)

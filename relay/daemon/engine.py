@@ -21,9 +21,11 @@ from relay.calls.report import Readings, Traffic
 from relay.calls.resources import LocalAddress
 from relay.calls.timers import Timers
 from relay.config import Settings
+from relay.daemon import planes
 from relay.daemon.machine import Machine
 from relay.forward._fastpath import NativePlane
-from relay.forward.plane import Dtls, Stun
+from relay.forward.offload.tiered import REFRESH
+from relay.forward.plane import Dtls, Plane, Stun
 from relay.latching import State
 from relay.ng.request import Request
 
@@ -41,8 +43,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         addresses = [LocalAddress(i.name, i.address, i.advertised) for i in settings.interfaces]
         self.machine = Machine(addresses, settings.port_min, settings.port_max)
-        self.plane = NativePlane(settings.workers, on_close=self.machine.closed)
-        self.machine.plane = self.plane
+        self.plane = self.machine.plane = self._choose_plane(settings)
         self.started = time.monotonic()
         self.registry = Registry(
             self.machine,
@@ -60,8 +61,19 @@ class Engine:
         )
         self._unix_offset = time.time() - time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._check: asyncio.TimerHandle | None = None
+
+    def _choose_plane(self, settings: Settings) -> Plane:
+        """Sets ``tiered``, which is the plane if the kernel has a share in it, and ``gates``."""
+        userspace = NativePlane(settings.workers, on_close=self.machine.closed)
+        try:
+            local = [interface.address for interface in settings.interfaces]
+            self.tiered, self.gates = planes.choose(settings.plane, userspace, local)
+        except BaseException:
+            userspace.stop()
+            raise
+        return self.tiered or userspace
 
     # Signalling.
 
@@ -86,7 +98,7 @@ class Engine:
         return Times(now, now + self._unix_offset)
 
     def _traffic(self, rule: int) -> Traffic:
-        row = self.plane.counters()[rule]
+        row = self.plane.row(rule)
         packets = int(row["rtp_packets"])
         return Traffic(
             rtp_packets=packets,
@@ -98,6 +110,7 @@ class Engine:
             ssrc=int(row["ssrc"]) if packets else None,
             peer=self.plane.peer(rule),
             latched=int(row["state"]) == State.LOCKED.value,
+            in_kernel=self.tiered is not None and self.tiered.carries(rule),
         )
 
     # The event loop.
@@ -108,12 +121,14 @@ class Engine:
         loop.add_reader(self.plane.fileno(), self._events)
         self.machine.computing.notify = lambda: loop.call_soon_threadsafe(self._computed)
         self._repeat(TICK, self._tick)
+        if self.tiered is not None:
+            self._repeat(REFRESH, self.tiered.refresh)
 
     def stop(self) -> None:
         """End all calls and the plane."""
         if self._loop is not None:
             self._loop.remove_reader(self.plane.fileno())
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
         if self._check is not None:
             self._check.cancel()
@@ -128,7 +143,7 @@ class Engine:
             self._repeat(seconds, action)
             action()
 
-        self._timers = [self._loop.call_later(seconds, again)]
+        self._timers[action] = self._loop.call_later(seconds, again)
 
     def _tick(self) -> None:
         ended = self.registry.tick(time.monotonic(), last_seen(self.plane.counters()))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from relay.calls import keying
+from relay.calls.state import Media
 from relay.control.ng import BUCKETS, NgServer
 from relay.daemon.engine import Engine
+from relay.forward.offload.tiered import TieredPlane
 from relay.metrics.collector import PortUse, Snapshot
 
 
@@ -16,7 +19,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
     legs = [leg for call in calls for leg in call.legs.values()]
     medias = [media for leg in legs for media in leg.medias if media.streams]
     answered = sum(call.answered for call in calls)
-    pool = engine.machine.pool
+    pool, tiered = engine.machine.pool, engine.tiered
     handshakes = engine.registry.handshakes
     return Snapshot(
         uptime=time.monotonic() - engine.started,
@@ -28,6 +31,9 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         sessions_total=engine.registry.created,
         closed=engine.registry.closed,
         totals=engine.plane.totals(),
+        kernel_totals=tiered.kernel_totals() if tiered is not None else {},
+        kernel_streams=_kernel_streams(tiered, medias) if tiered is not None else 0,
+        declined={why.value: count for why, count in tiered.declined().items()} if tiered is not None else {},
         ports=[
             PortUse(at.name, at.address, pool.used(at.address), pool.free(at.address))
             for at in engine.machine.addresses
@@ -44,3 +50,9 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         dtls_failed=handshakes.failed,
         dtls_dropped=handshakes.dropped,
     )
+
+
+def _kernel_streams(tiered: TieredPlane, medias: Iterable[Media]) -> int:
+    """Streams whose RTP the kernel forwards."""
+    streams = (stream for media in medias for stream in media.streams)
+    return sum(any(tiered.carries(path.rule) for path in stream.paths) for stream in streams)

@@ -234,6 +234,10 @@ class FakePlane:
     def counters(self) -> NDArray[np.void]:
         return self._counters
 
+    def row(self, rule: int) -> np.void:
+        found: np.void = self._counters[rule]
+        return found
+
     def totals(self) -> dict[str, int]:
         return {
             name: value + (int(self._counters[name].sum()) if name in SUMS else 0)

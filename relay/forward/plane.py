@@ -137,7 +137,10 @@ class Plane(Protocol):
         """What happened since the last time, oldest first."""
 
     def counters(self) -> NDArray[np.void]:
-        """Live view of the native counters, one row per rule id, no copy."""
+        """One row per rule id. From a plane that counts in one place it is a live view, else a copy."""
+
+    def row(self, rule: int) -> np.void:
+        """One row of ``counters``."""
 
     def totals(self) -> dict[str, int]:
         """Sums over all rules there ever were, and what reached no rule."""

@@ -50,6 +50,9 @@ class Snapshot:
     closed: Mapping[str, int]  # calls ended, by reason as the registry of calls names it
     totals: Mapping[str, int]  # Plane.totals()
     ports: Sequence[PortUse]
+    kernel_totals: Mapping[str, int] = field(default_factory=dict)  # part of totals: forwarded by the kernel
+    kernel_streams: int = 0  # of streams: those whose RTP the kernel forwards
+    declined: Mapping[str, int] = field(default_factory=dict)  # rules that stay in user space, by reason
     ng_requests: Mapping[tuple[str, str], Spent] = field(default_factory=dict)  # by proxy and command
     ng_bounds: Sequence[float] = ()  # upper bounds of Spent.buckets, seconds, without the last one
     ng_errors: Mapping[str, int] = field(default_factory=dict)  # by proxy
@@ -118,7 +121,7 @@ def _calls(now: Snapshot) -> Iterator[Metric]:
     yield _gauge("icerelay_calls", "Calls at this moment, by state", "state", now.calls)
     yield GaugeMetricFamily("icerelay_legs", "Parties of calls at this moment", now.legs)
     yield GaugeMetricFamily("icerelay_medias", "Media sections of all parties at this moment", now.medias)
-    streams = {"userspace": now.streams, "kernel": 0, "mixed": 0}
+    streams = {"userspace": now.streams - now.kernel_streams, "kernel": now.kernel_streams, "mixed": 0}
     yield _gauge("rtpengine_mediastreams", "Streams at this moment, by who forwards them", "type", streams)
     yield GaugeMetricFamily("rtpengine_uptime_seconds", "Time since the relay started", now.uptime)
     yield GaugeMetricFamily("icerelay_workers", "Threads that forward media", now.workers)
@@ -131,13 +134,24 @@ def _calls(now: Snapshot) -> Iterator[Metric]:
 
 def _traffic(now: Snapshot) -> Iterator[Metric]:
     totals = Counter(now.totals)
+    kernel = Counter(now.kernel_totals)
     packets = totals["rtp_packets"] + totals["rtcp_packets"]
     octets = totals["rtp_bytes"] + totals["rtcp_bytes"]
     errors = sum(totals[name] for name in RTPENGINE_ERRORS)
-    yield _counter("rtpengine_packets_total", "Packets accepted from peers", "type", _by_plane(packets))
+    accepted = _by_plane(packets, kernel["rtp_packets"])
+    yield _counter("rtpengine_packets_total", "Packets accepted from peers", "type", accepted)
     yield _counter("rtpengine_packet_errors_total", "Broken or unsendable packets", "type", _by_plane(errors))
     yield _counter(
-        "rtpengine_bytes_total", "UDP payload accepted from peers, bytes", "type", _by_plane(octets)
+        "rtpengine_bytes_total",
+        "UDP payload accepted from peers, bytes",
+        "type",
+        _by_plane(octets, kernel["rtp_bytes"]),
+    )
+    yield _gauge(
+        "icerelay_declined_rules",
+        "Rules that the kernel does not forward by, by reason; empty without eBPF",
+        "reason",
+        now.declined,
     )
     yield CounterMetricFamily("icerelay_sent_packets_total", "Packets sent to peers", totals["sent_packets"])
     yield CounterMetricFamily(
@@ -186,8 +200,8 @@ def _dtls(now: Snapshot) -> Iterator[Metric]:
     )
 
 
-def _by_plane(value: int) -> dict[str, int]:
-    return {"userspace": value, "kernel": 0}
+def _by_plane(value: int, kernel: int = 0) -> dict[str, int]:
+    return {"userspace": value - kernel, "kernel": kernel}
 
 
 def _ports(ports: Sequence[PortUse]) -> Iterator[Metric]:

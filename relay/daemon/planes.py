@@ -1,0 +1,63 @@
+"""Which plane forwards: user space, and the kernel for what it can take off it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from relay.forward.offload import gates
+from relay.forward.offload.bpf import BpfError
+from relay.forward.offload.elf import ObjectError
+from relay.forward.offload.gates import Gate
+from relay.forward.offload.kernel import Kernel
+from relay.forward.offload.tiered import TieredPlane
+from relay.forward.plane import Plane
+
+USERSPACE, EBPF = "userspace", "ebpf"
+"""Values of ``--plane``; the third, ``auto``, is eBPF where it can be had."""
+
+
+class PlaneRefused(OSError):
+    """``--plane=ebpf``, and it cannot be had on every address. The text says where, why, and what to do."""
+
+
+def choose(wanted: str, userspace: Plane, addresses: Sequence[str]) -> tuple[TieredPlane | None, list[Gate]]:
+    """The plane over both tiers if there is anything for the kernel to do, and the gates of all addresses.
+
+    Raises ``PlaneRefused``.
+    """
+    if wanted == USERSPACE:
+        return None, gates.closed(addresses, "--plane=userspace")
+    found = gates.survey(addresses)
+    kernel: Kernel | None = None
+    if not all(gate.reason for gate in found):
+        kernel, found = _with_kernel(found)
+    refused = [str(gate) for gate in found if gate.kind is None]
+    if refused and wanted == EBPF:
+        if kernel is not None:
+            kernel.close()
+        raise PlaneRefused(f"--plane=ebpf: {'; '.join(refused)}")
+    return (TieredPlane(userspace, kernel, found) if kernel is not None else None), found
+
+
+def _with_kernel(surveyed: list[Gate]) -> tuple[Kernel | None, list[Gate]]:
+    """Load and attach, or the reason why not at every gate that had none yet."""
+    if lacking := gates.missing_capabilities():
+        remedy = "run as root, or see docs/planes.md for systemd"
+        return None, gates.for_want_of(surveyed, f"{lacking} missing; {remedy}")
+    try:
+        kernel = Kernel()
+    except (BpfError, ObjectError, OSError) as error:
+        return None, gates.for_want_of(surveyed, _refusal(error))
+    found = gates.attach(kernel, surveyed)
+    if any(gate.kind is not None for gate in found):
+        return kernel, found
+    kernel.close()
+    return None, found
+
+
+def _refusal(error: Exception) -> str:
+    if isinstance(error, BpfError) and error.errno == errno.EPERM:
+        return f"{error}; the capabilities must be those of the machine, not of a container's own users"
+    log = error.log if isinstance(error, BpfError) else ""
+    return f"{error}; kernel 5.18 or newer is needed" + (f"; the verifier said:\n{log}" if log else "")

@@ -1,0 +1,111 @@
+"""What we keep in the kernel: the tables, the programs, and their links to devices.
+
+Structs as in ext/offload.bpf.c.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.resources
+import mmap
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relay.forward.offload import bpf, elf
+
+COUNT = np.dtype(
+    {
+        "names": ["packets", "bytes", "last", "ssrc", "seq", "payload_type"],
+        "formats": ["u8", "u8", "u8", "u4", "u2", "u1"],
+        "offsets": [0, 8, 16, 24, 28, 30],
+        "itemsize": 32,
+    }
+)
+"""struct count; ``last`` is CLOCK_MONOTONIC in ns."""
+
+KEY_SIZE, FLOW_SIZE = 20, 64
+
+
+class Kind(enum.Enum):
+    """Where on its way into the machine a datagram meets the program."""
+
+    XDP = "XDP"
+    """In the driver, before the kernel has made a packet of it."""
+    TCX = "TCX"
+    """Where traffic control is, kernel 6.6 or newer."""
+    GENERIC = "generic XDP"
+    """As XDP, and after the driver."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    section: str
+    attach: int
+    flags: int
+
+
+_WAYS = {
+    Kind.XDP: _Way("xdp", bpf.ATTACH_XDP, bpf.NATIVE_MODE),
+    Kind.TCX: _Way("tc", bpf.ATTACH_TCX_INGRESS, 0),
+    Kind.GENERIC: _Way("xdp", bpf.ATTACH_XDP, bpf.GENERIC_MODE),
+}
+_TYPES = {"xdp": bpf.XDP, "tc": bpf.SCHED_CLS}
+
+
+class Kernel:
+    """Two tables and two programs, loaded. Raises ``BpfError``."""
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+        self._programs: dict[str, int] = {}
+        file = importlib.resources.files("relay").joinpath("data/offload.bpf.o").read_bytes()
+        parsed = elf.parse(file)
+        try:
+            self._load(parsed)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, parsed: elf.Object) -> None:
+        maps = {name: self._keep(bpf.create_map(name, wanted)) for name, wanted in parsed.maps.items()}
+        for name, program in parsed.programs.items():
+            code = program.link(maps)
+            self._programs[name] = self._keep(
+                bpf.load_program(f"icerelay_{name}", _TYPES[name], code, parsed.licence)
+            )
+        self._flows = maps["flows"]
+        self.slots = parsed.maps["counts"].entries
+        """Elements of ``counts``, and of the table of flows."""
+        memory = mmap.mmap(maps["counts"], self.slots * COUNT.itemsize, prot=mmap.PROT_READ)
+        self.counts: NDArray[np.void] = np.frombuffer(memory, COUNT)
+        """Live; only the programs write it."""
+
+    def _keep(self, descriptor: int) -> int:
+        self._descriptors.append(descriptor)
+        return descriptor
+
+    def program(self, section: str) -> int:
+        """The descriptor of a program, ``xdp`` or ``tc``."""
+        return self._programs[section]
+
+    def attach(self, device: int, kind: Kind) -> None:
+        """Put a program in the way of what arrives at a device (its index). Raises ``BpfError``."""
+        way = _WAYS[kind]
+        self._keep(bpf.attach(self._programs[way.section], device, way.attach, way.flags))
+
+    def put(self, key: bytes, flow: bytes) -> None:
+        """Forward from now on. Raises ``BpfError``."""
+        bpf.update(self._flows, key, flow)
+
+    def remove(self, key: bytes) -> None:
+        """Do not forward any more."""
+        bpf.delete(self._flows, key)
+
+    def close(self) -> None:
+        """Detach, and forget everything but ``counts``."""
+        for descriptor in reversed(self._descriptors):
+            os.close(descriptor)
+        self._descriptors.clear()
