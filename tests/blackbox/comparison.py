@@ -67,6 +67,7 @@ class Reader:
         yield "crypto", media.has("crypto")
         yield "fingerprint", media.has("fingerprint")
         yield "setup", media.attributes("setup")
+        yield "tls-id", media.has("tls-id")
         yield (
             "other attributes",
             sorted(line for line in media.lines if line.startswith("a=") and _name_of(line) not in COMPARED),
@@ -113,7 +114,7 @@ class Reader:
 
 
 COMPARED = {
-    "rtcp-mux", "rtcp", "mid", "crypto", "fingerprint", "setup", "candidate", *ICE_ATTRIBUTES,
+    "rtcp-mux", "rtcp", "mid", "crypto", "fingerprint", "setup", "tls-id", "candidate", *ICE_ATTRIBUTES,
     "sendrecv", "sendonly", "recvonly", "inactive",
 }  # fmt: skip
 """Attributes that have an aspect of their own."""

@@ -98,11 +98,19 @@ KNOWN = (
     Known(
         "bundle",
         ("bundle",),
-        "rtpengine takes every bundle out, which browsers with bundlePolicy max-bundle refuse; we leave or "
-        "offer them the bundle of a media that is alone.",
+        "rtpengine takes every bundle out, which browsers with bundlePolicy max-bundle refuse; we end them "
+        "on the leg of the party that bundles.",
         (*WEBRTC, "ice_flags"),
         (),
         lambda ours, recorded: recorded == [] and str(ours).count("BUNDLE ") == 1,
+    ),
+    Known(
+        "tls-id",
+        ("tls-id",),
+        "We name the DTLS association that an offer is about (RFC 8842), rtpengine 10.5 does not.",
+        (*WEBRTC, "ice_flags"),
+        ("offer",),
+        lambda ours, recorded: ours == [True] and recorded == [False],
     ),
     Known(
         "telephone-event",
