@@ -85,7 +85,7 @@ cdef row *with_ssrc(worker *self, const row *leader, uint32_t ssrc) noexcept nog
     cdef uint32_t j
     cdef int i
     for j in range(min(leader.learnt_count, <uint32_t>MAX_LEARNT)):
-        if leader.learnt[j].ssrc == ssrc:
+        if leader.learnt[j].ssrc == ssrc and leader.learnt[j].rule != NO_RULE:
             here = &self.rows[leader.learnt[j].rule]
             if here.owner == self.number and is_member(leader, here):
                 return here
@@ -117,6 +117,25 @@ cdef void learn_ssrc(row *leader, uint32_t ssrc, uint32_t rule) noexcept nogil:
     leader.learnt[leader.learnt_count % MAX_LEARNT].ssrc = ssrc
     leader.learnt[leader.learnt_count % MAX_LEARNT].rule = rule
     leader.learnt_count += 1
+
+
+cdef inline bint is_renamed(const row *here, const rule_t *rule) noexcept nogil:
+    if here.rule.marks.mid_length != rule.marks.mid_length:
+        return True
+    return memcmp(here.rule.marks.mid, rule.marks.mid, rule.marks.mid_length) != 0
+
+
+cdef void forget_learnt(worker *self, const rule_t *rule) noexcept nogil:
+    """A rule is another media's from now on: no SSRC is known to be of that one."""
+    cdef row *leader
+    cdef uint32_t i
+    if rule.marks.leader == 0:
+        return
+    leader = &self.rows[rule.marks.leader - 1]
+    if leader.owner == self.number:
+        for i in range(min(leader.learnt_count, <uint32_t>MAX_LEARNT)):
+            if leader.learnt[i].rule == rule.id:
+                leader.learnt[i].rule = NO_RULE
 
 
 cdef row *of_reports(worker *self, row *leader, const uint8_t *data, uint32_t length) noexcept nogil:

@@ -19,6 +19,7 @@
 #define MAX_LEARNT 32        /* SSRCs of a bundle of which the media is known */
 #define MAX_OUTPUTS 64       /* per rule and kind; also rules per port */
 #define NO_PORT UINT32_MAX
+#define NO_RULE UINT32_MAX
 
 #define LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)

@@ -1,7 +1,7 @@
 # Declarations of rules.h.
 
 cdef extern from "rules.h" nogil:
-    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, NO_PORT
+    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, NO_PORT, NO_RULE
     enum: WAITING, LATCHED, LOCKED
     enum: NOBODY
     enum: LEARN_IN_WINDOW "WINDOW"

@@ -113,6 +113,8 @@ cdef void put(worker *self, const rule_t *rule) noexcept nogil:
         memset(&here.latch, 0, sizeof(latch_t))
         here.learnt_count = 0
     keep_allowances(here, rule)
+    if not present or is_renamed(here, rule):
+        forget_learnt(self, rule)
     here.rule = rule[0]
     if not linked:
         self.ports[rule.port].rules[self.ports[rule.port].count] = rule.id

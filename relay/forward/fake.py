@@ -110,6 +110,10 @@ def _check_marks(rule: Rule) -> None:
         raise ValueError(f"rule {rule.id}: a bundle is received by its leader")
 
 
+def _mid(rule: Rule) -> bytes:
+    return rule.marks.mid if rule.marks is not None else b""
+
+
 @dataclass(slots=True)
 class _Port:
     sock: socket.socket
@@ -314,6 +318,10 @@ class FakePlane:
         kept = {source: allowances.get(source, Allowance()) for source in rule.sources}
         sorter = before.sorter if before and before.rule.generation == rule.generation else Sorter()
         self._rows[rule.id] = _Row(rule, latch, rtp, rtcp, kept, sorter)
+        if rule.marks is not None and (before is None or _mid(before.rule) != rule.marks.mid):
+            leader = self._rows.get(rule.marks.leader)
+            if leader is not None:
+                leader.sorter.forget(rule.id)
         self._counters[rule.id]["state"] = latch.state
 
     def _give_keys(self, rule: Rule) -> None:

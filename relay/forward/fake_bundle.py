@@ -17,8 +17,12 @@ SENDER_REPORT, RECEIVER_REPORT, TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK = 200, 201,
 class Sorter:
     """What a bundle's leader has learnt."""
 
-    learnt: dict[int, int] = field(default_factory=dict)
-    """SSRC to rule."""
+    learnt: dict[int, int | None] = field(default_factory=dict)
+    """SSRC to rule; None: the rule is another media's meanwhile."""
+
+    def forget(self, rule: int) -> None:
+        """It is another media's from now on."""
+        self.learnt.update({ssrc: None for ssrc, its in self.learnt.items() if its == rule})
 
     def media_of(self, rtp: bytes, leader: int, marks: Mapping[int, Marks]) -> int | None:
         """The rule, among ``marks``, of an RTP packet."""
@@ -39,8 +43,9 @@ class Sorter:
 
     def media_of_ssrc(self, ssrc: int, marks: Mapping[int, Marks]) -> int | None:
         """Learnt, else announced."""
-        if self.learnt.get(ssrc) in marks:
-            return self.learnt[ssrc]
+        learnt = self.learnt.get(ssrc)
+        if learnt is not None and learnt in marks:
+            return learnt
         return next((id for id, mark in marks.items() if ssrc in mark.ssrcs), None)
 
     def media_of_reports(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from relay.forward._fastpath import NativePlane
 from relay.forward.fake_bundle import Sorter, extension
-from relay.forward.rule import Marks
+from relay.forward.rule import Change, Learn, Marks, Rule
+from tests.relay.forward.conftest import LocalPorts, Phones
 
 AUDIO, VIDEO = 1, 2
 MARKS = {
@@ -83,3 +85,30 @@ def test_reports_belong_to_the_media_of_their_sender_or_of_what_they_report_on(
     """77 is what the video's peer is sent; reports of nobody known go where the leader's go."""
     found = Sorter().media_of_reports(packet, AUDIO, MARKS, lambda ssrc: VIDEO if ssrc == 77 else None)
     assert found == media
+
+
+def test_an_ssrc_is_not_known_to_be_of_the_media_that_took_over_a_rule(
+    plane: NativePlane, phones: Phones, local_ports: LocalPorts
+) -> None:
+    """When the leader of a bundle is rejected, its rule goes on for the media that leads next."""
+    browser, audio_phone, video_phone = phones("127.0.0.2"), phones("127.0.0.3"), phones("127.0.0.4")
+    (shared, to_relay), (one, _), (other, _) = (local_ports(plane, "127.0.0.1") for _ in range(3))
+    first, second, audio, video = (plane.allocate() for _ in range(4))
+
+    def bundle(mids: tuple[bytes, bytes], outputs: tuple[int, int]) -> list[Change]:
+        types = {b"0": frozenset({0}), b"1": frozenset({96})}
+        marks = [Marks(first, mid, 4, types[mid]) for mid in mids]
+        where = browser.getsockname()
+        return [
+            Rule(first, shared, where, Learn.NOBODY, sources=(where,), rtp=outputs[:1], marks=marks[0]),
+            Rule(second, shared, where, Learn.NOBODY, rtp=outputs[1:], marks=marks[1]),
+        ]
+
+    plane.apply([Rule(audio, one, audio_phone.getsockname(), Learn.NOBODY)])
+    plane.apply([Rule(video, other, video_phone.getsockname(), Learn.NOBODY)])
+    plane.apply(bundle((b"0", b"1"), (audio, video)))
+    browser.sendto(rtp(5, 0), to_relay)
+    assert audio_phone.recv(2000) == rtp(5, 0)
+    plane.apply(bundle((b"1", b"0"), (video, audio)))
+    browser.sendto(rtp(5, 0), to_relay)
+    assert audio_phone.recv(2000) == rtp(5, 0)
