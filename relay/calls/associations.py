@@ -35,6 +35,7 @@ def agree(
         _begin_anew(media, security)
     if answering and (renamed or not security.handshakes):
         security.own_tls_id = None
+    security.offered, security.remote = (), None
     security.expected, security.tls_id = expected, said.tls_id
     security.setup = setup
     for stream in media.streams or ():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from relay.calls.state import Leg, Media, Path, Stream
 from sdp.bundle import leaders
+from sdp.media import is_rtp
 from sdp.session import Session
 from sdp.wanted import MediaOut
 
@@ -49,13 +50,13 @@ def answered(session: Session, leg: Leg) -> Leaders:
     found = list(leaders(session))
     for media, section in zip(leg.medias, session.medias, strict=False):
         leader = found[media.index]
-        if section.port == 0:
+        if section.port == 0 or not is_rtp(section.protocol):
             found[media.index] = None
         elif media.bundle is not None and leader is None:
             found[media.index] = media.bundle
         elif not media.bundle_told or leader is None or not leg.medias[leader].bundle_told:
             found[media.index] = None
-    return found
+    return _with_leaders(found)
 
 
 def remaining(leg: Leg, live: Sequence[bool]) -> Leaders:
@@ -63,7 +64,27 @@ def remaining(leg: Leg, live: Sequence[bool]) -> Leaders:
     left: Leaders = [
         media.bundle if is_live else None for media, is_live in zip(leg.medias, live, strict=False)
     ]
-    for leader in {index for index in left if index is not None and left[index] is None}:
+    return _with_leaders(left)
+
+
+def led_by_live(leg: Leg, live: Sequence[bool]) -> Leaders:
+    """The leg's bundles, led by medias that are not rejected. The others stay: another answer may accept."""
+    found: Leaders = [media.bundle for media in leg.medias]
+    for leader in {index for index in found if index is not None and not _is(live, index)}:
+        members = [index for index, its in enumerate(found) if its == leader]
+        heir = next((index for index in members if _is(live, index)), leader)
+        for index in members:
+            found[index] = heir
+    return found
+
+
+def _is(live: Sequence[bool], index: int) -> bool:
+    return index < len(live) and live[index]
+
+
+def _with_leaders(left: Leaders) -> Leaders:
+    """Bundles whose leader is in none any more are led by the first of their members."""
+    for leader in {index for index in left if index is not None and left[index] != index}:
         members = [index for index, its in enumerate(left) if its == leader]
         for index in members:
             left[index] = members[0]

@@ -135,7 +135,6 @@ def hear_answer(ours: Media, said: Said, resources: Resources) -> None:
         return
     if security.identity is not None and said.dtls.offered:
         associations.agree(ours, said.dtls, offerer_role(said.dtls.setup), resources)
-        security.offered, security.remote = (), None
         return
     usable = resources.suites()
     lines = (line for line in said.crypto if suites.acceptable(line, usable))
@@ -194,7 +193,8 @@ def key_up(media: Media, holding: Holding) -> None:
     if security is None or security.remote is None:
         return
     own = _own(security, security.remote)
-    assert own is not None
+    if own is None:
+        return  # an offer that nobody answered has taken it back: the keys from before go on
     lines = (own, security.remote)
     profile = profile_named(own.suite)
     receive = MasterKey.split(profile, security.remote.key)
@@ -245,7 +245,8 @@ def _fits(profile: Profile, media: Media) -> bool:
 
 def _agree_on_sdes(media: Media, line: Crypto, padding: bool, resources: Resources) -> None:
     """Take a line of the offerer, with a key of our own."""
-    if media.security is None or media.security.remote != line:
+    known = media.security is not None and media.security.remote == line
+    if media.security is None or not known or _own(media.security, line) is None:
         own = Crypto(line.tag, line.suite, resources.random_key(SUITES[line.suite].length), padding=padding)
         media.security = _rekeyed(media.security, own, line)
 

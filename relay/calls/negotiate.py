@@ -25,6 +25,7 @@ from sdp.bundle import leaders
 from sdp.ice import IceDescription
 from sdp.ice import read as read_ice
 from sdp.media import Connection, is_rtp, origin, rtcp_mux
+from sdp.protocol import Profile
 from sdp.rewrite import Change, MediaOut, SecurityOut, SessionOut, rewrite
 
 
@@ -79,7 +80,8 @@ class Exchange:
         bundles.regroup(self._with_medias(self.sender), wanted)
         live = [how is not Handling.UNTOUCHED for how in self.handling]
         receiver = self._with_medias(self.receiver)
-        bundles.regroup(receiver, bundles.remaining(receiver, live))
+        left = bundles.remaining if self.request.command == "offer" else bundles.led_by_live
+        bundles.regroup(receiver, left(receiver, live))
 
     def _with_medias(self, leg: Leg) -> Leg:
         """The leg, with a media for each that is described."""
@@ -92,6 +94,7 @@ class Exchange:
         terms = [method(index, section) for index, section in enumerate(self.session.medias)]
         for leg in (self.sender, self.receiver):
             bundles.follow(leg, self.holding.allocate_rule)
+            _forget_closed(leg)
         for media, told in zip(self.receiver.medias, terms, strict=False):
             if told is not None and media.follows:
                 lead = terms[self.receiver.carrier(media).index]
@@ -110,7 +113,8 @@ class Exchange:
         with_ice, mode = self._offered_ice(theirs, said)
         ended = with_ice and mode is not Mode.PASSED
         muxed = rtcp_mux(leader) and "reject" not in self.request.rtcp_mux
-        return is_rtp(section.protocol) and ended and muxed and (keys.dtls.offered or not keys.secure)
+        alike = is_rtp(section.protocol) and _is_secure(section) == _is_secure(leader)
+        return alike and ended and muxed and (keys.dtls.offered or not keys.secure)
 
     # The offer.
 
@@ -136,8 +140,9 @@ class Exchange:
     def _offer_media(self, index: int, section: sdp.Media) -> Terms | None:
         ours, theirs = self.sender.medias[index], self.receiver.medias[index]
         if self.handling[index] is Handling.UNTOUCHED:
-            _abandon(ours)
-            _abandon(theirs)
+            for media in (ours, theirs):
+                _abandon(media)
+                media.told = None
             return None
         listen(self.sender, ours, self.session, section, self.request)
         theirs.kind, theirs.opaque = ours.kind, ours.opaque
@@ -262,21 +267,24 @@ class Exchange:
             copy.mux_words, copy.mux_advertised = media.mux_words, media.mux_advertised
             copy.through, copy.opportunistic = media.through, media.opportunistic
             copy.bundle, copy.bundle_told = media.bundle if media.told is None else None, media.bundle_told
-            copy.security = leg_security.adopt(media.told.security) if media.told is not None else None
-            if media.told is None:
-                continue
-            copy.told = media.told
-            copy.streams = self._streams(media.told.ports)
-            if media.told.ice is not None:
-                leg_ice.adopt(media.told.ice, copy, self.sender, self.resources)
+            if media.told is not None:
+                copy.told = media.told
+                self._take_up(self.sender, copy, media.told)
+
+    def _take_up(self, leg: Leg, media: Media, told: Told) -> None:
+        """Start with what the offer told: ports, and promises of ICE and of keys."""
+        media.streams = self._streams(self._promised(leg, media))
+        media.security = leg_security.adopt(told.security)
+        if told.ice is not None:
+            leg_ice.adopt(told.ice, media, leg, self.resources)
 
     def _answer_media(self, index: int, section: sdp.Media) -> Terms | None:
         ours, theirs = self.sender.medias[index], self.receiver.medias[index]
         if self.handling[index] is Handling.UNTOUCHED:
-            _abandon(ours)
-            if len(self.receiver.links) == 1:
-                _abandon(theirs)
+            _abandon(ours)  # not theirs: another phone may accept, or this one in its next answer
             return None
+        if not ours.streams and not ours.follows and ours.told is not None:
+            self._take_up(self.sender, ours, ours.told)
         listen(self.sender, ours, self.session, section, self.request)
         accepted = rtcp_mux(section) or ours.follows
         said = read_ice(self.session, self._leading(ours, section))
@@ -343,7 +351,7 @@ class Exchange:
             for stream in media.streams:
                 del stream.paths[len(choice) :]
             return
-        told = media.told.ports if media.told is not None and keep else ()
+        told = self._promised(leg, media) if keep else ()
         if len(told) >= components and _at(told) == list(choice):
             streams = self._streams(told[:components])
         else:
@@ -357,6 +365,13 @@ class Exchange:
             new.remote, new.unresolved, new.held = old.remote, old.unresolved, old.held
             new.generation = old.generation
         media.streams = streams
+
+    def _promised(self, leg: Leg, media: Media) -> Sequence[Sequence[LocalPort]]:
+        """The ports that the offer told, unless a bundle has taken them over meanwhile."""
+        told = media.told.ports if media.told is not None else ()
+        others = (stream for other in leg.medias if other is not media for stream in other.streams)
+        taken = {path.port.handle for stream in others for path in stream.paths}
+        return () if any(port.handle in taken for ports in told for port in ports) else told
 
     def _streams(self, ports: Sequence[Sequence[LocalPort]]) -> list[Stream]:
         """Streams over open ports, which are given by component."""
@@ -480,6 +495,31 @@ def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
     return media
 
 
+def settle(call: Call) -> None:
+    """No further answer is expected: what every answer rejected gives its ports back."""
+    call.settle()
+    for leg in call.legs.values():
+        peers = [call.legs[id] for id in leg.links if id in call.legs]
+        if not peers:
+            continue
+        live = [
+            any(media.index < len(peer.medias) and peer.medias[media.index].streams for peer in peers)
+            for media in leg.medias
+        ]
+        bundles.regroup(leg, bundles.remaining(leg, live))
+        for media, is_live in zip(leg.medias, live, strict=True):
+            if not is_live:
+                _abandon(media)
+        _forget_closed(leg)
+
+
+def _forget_closed(leg: Leg) -> None:
+    """Keys and handshakes end with the ports that they were for."""
+    for media in leg.medias:
+        if media.security is not None:
+            media.security.keep_only({stream.component for stream in media.streams})
+
+
 def _abandon(media: Media) -> None:
     """Rejected, or not ours: no ports, no ICE."""
     media.streams, media.retiring = [], []
@@ -500,6 +540,11 @@ def _told(media: Media) -> Told:
 
 def _at(ports: Sequence[Sequence[LocalPort]]) -> list[LocalAddress]:
     return [port.at for port in ports[0]]
+
+
+def _is_secure(section: sdp.Media) -> bool:
+    profile = Profile.of(section.protocol)
+    return profile is not None and profile.secure
 
 
 def _is_passed(media: Media) -> bool:

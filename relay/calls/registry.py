@@ -16,7 +16,7 @@ from relay.calls import checks, deletion, keying
 from relay.calls.describe import handling
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
-from relay.calls.negotiate import Exchange
+from relay.calls.negotiate import Exchange, settle
 from relay.calls.parties import find_parties
 from relay.calls.resources import OutOfPorts, Resources
 from relay.calls.state import Call, Leg, Media
@@ -218,7 +218,7 @@ class Registry:
                 ended.append((call.call_id, reason))
                 continue
             if call.settled_at is not None and now >= call.settled_at:
-                call.settle()
+                settle(call)
                 self._sync(call)
             if checks.alive(call, last_packet, now, self.resources):
                 self._plan(call)

@@ -10,9 +10,9 @@ last hears the caller.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
-from relay.calls.bundles import is_shared
 from relay.calls.state import Call, Leg, Media, MediaIce, Mode, Path, Stream
 from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_USERNAME, Learn, Marks, Rule, StunKeys
 from sdp.protocol import Profile
@@ -23,6 +23,7 @@ def rules(call: Call) -> dict[int, Rule]:
     found: dict[int, Rule] = {}
     for leg in call.legs.values():
         partner = call.legs.get(leg.partner) if leg.partner is not None else None
+        alone = _own_payload_types(leg, partner)
         for media in leg.medias:
             heard_by = _media(partner, media.index)
             plain_rtcp = _lacks_feedback(media, heard_by)
@@ -32,9 +33,10 @@ def rules(call: Call) -> dict[int, Rule]:
             ):
                 targets = _targets(partner, heard_by, stream.component)
                 for path, carried in zip(stream.paths, carrier.paths, strict=False):
-                    rule = _rule(leg, lead, carrier, carried, targets, plain_rtcp)
-                    if is_shared(leg, media):
-                        rule = _shared(rule, path.rule, _marks(leg, partner, media, carried.rule))
+                    locked = _is_locked(media, lead, stream)
+                    rule = _rule(leg, lead, carrier, carried, targets, plain_rtcp, locked)
+                    if media.index in alone:
+                        rule = _shared(rule, path.rule, _marks(media, carried.rule, alone[media.index]))
                     found[path.rule] = rule
     return found
 
@@ -76,19 +78,30 @@ def _shared(rule: Rule, id: int, marks: Marks) -> Rule:
     )
 
 
-def _marks(leg: Leg, partner: Leg | None, media: Media, leader: int) -> Marks:
-    mid = media.mid.encode() if media.mid else b""
-    alone = _payload_types(partner, media)
-    for other in leg.medias:
-        if other is not media and other.bundle == media.bundle:
-            alone -= _payload_types(partner, other)
+def _marks(media: Media, leader: int, payload_types: frozenset[int]) -> Marks:
+    mid = media.mid.encode("utf-8", "surrogateescape") if media.mid else b""
     return Marks(
         leader,
         mid if len(mid) <= MAX_MID else b"",
         media.traits.mid_id,
-        alone,
+        payload_types,
         tuple(sorted(media.traits.ssrcs)[:MAX_ANNOUNCED]),
     )
+
+
+def _own_payload_types(leg: Leg, partner: Leg | None) -> dict[int, frozenset[int]]:
+    """By index, for each media that shares ports: the payload types that no other media there has."""
+    members = Counter(media.bundle for media in leg.medias)
+    found = {
+        media.index: (media.bundle, _payload_types(partner, media))
+        for media in leg.medias
+        if media.bundle is not None and members[media.bundle] > 1
+    }
+    uses = Counter((bundle, number) for bundle, numbers in found.values() for number in numbers)
+    return {
+        index: frozenset(number for number in numbers if uses[bundle, number] == 1)
+        for index, (bundle, numbers) in found.items()
+    }
 
 
 def _payload_types(partner: Leg | None, media: Media) -> frozenset[int]:
@@ -97,10 +110,18 @@ def _payload_types(partner: Leg | None, media: Media) -> frozenset[int]:
     return media.traits.payload_types | (theirs.traits.payload_types if theirs is not None else frozenset())
 
 
-def _is_locked(media: Media, stream: Stream) -> bool:
+def _is_locked(media: Media, lead: Media, stream: Stream) -> bool:
     """Media may pass protected only: a handshake is possible, or there are no keys, be it yet or for good."""
-    security = media.security
-    return security is not None and (security.identity is not None or stream.component not in security.keys)
+    security = lead.security
+    if security is None:
+        return _is_without_keys(media) or _is_without_keys(lead)
+    return security.identity is not None or stream.component not in security.keys
+
+
+def _is_without_keys(media: Media) -> bool:
+    """Its profile wants keys, and nobody agreed on any. Where keys are end to end, the parties have them."""
+    profile = Profile.of(media.protocol)
+    return profile is not None and profile.secure and not media.through
 
 
 def _lacks_feedback(media: Media, other: Media | None) -> bool:
@@ -111,7 +132,9 @@ def _lacks_feedback(media: Media, other: Media | None) -> bool:
     return ours is not None and theirs is not None and theirs.feedback and not ours.feedback
 
 
-def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets, plain_rtcp: bool) -> Rule:
+def _rule(
+    leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets, plain_rtcp: bool, locked: bool
+) -> Rule:
     rtp, rtcp = targets
     with_ice = media.ice is not None
     if with_ice:
@@ -133,7 +156,7 @@ def _rule(leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets, 
         opaque=media.opaque,
         generation=stream.generation,
         keys=media.security.keys.get(stream.component) if media.security is not None else None,
-        dtls=_is_locked(media, stream),
+        dtls=locked,
         plain_rtcp=plain_rtcp,
         stun_keys=_stun_keys(media.ice, path) if media.ice is not None else None,
     )

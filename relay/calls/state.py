@@ -12,6 +12,7 @@ A leg is one party, known by its tag. ``Leg.medias[i]`` describes the i-th
 from __future__ import annotations
 
 import enum
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 from relay.calls.resources import LocalPort
@@ -138,6 +139,12 @@ class Security:
     """By component: our line and the peer's, where the keys are those."""
     failed: bool = False
     """There are no keys, and the log says why."""
+
+    def keep_only(self, components: Container[int]) -> None:
+        """The ports of all other components are gone: who comes back to one begins anew."""
+        for table in (self.handshakes, self.keys, self.keyed, self.lines):
+            for component in [component for component in table if component not in components]:
+                del table[component]
 
     def snapshot(self) -> Security:
         """See ``Call.snapshot``. Handshakes are shared."""

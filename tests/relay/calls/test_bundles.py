@@ -8,7 +8,7 @@ from relay.forward.rule import Learn, Rule
 from relay.ng.errors import NgError
 from sdp.bundle import groups
 from sdp.session import Session
-from tests.relay.calls.desk import ALICE, BOB, Desk, sdp
+from tests.relay.calls.desk import ALICE, BOB, CAROL, Desk, sdp
 
 ICE = ("ice-ufrag:abcd", "ice-pwd:0123456789abcdefghijkl")
 
@@ -225,6 +225,7 @@ def test_a_callee_that_rejects_the_video_leaves_a_bundle_of_audio() -> None:
     desk = Desk()
     answer = browser_calls(desk, "a", "v", rejected="v")
     assert groups(answer) == (("a",),)
+    desk.tick(31)
     (rule,) = desk.box.rules_at(ports(answer)[0])
     assert rule.marks is None
 
@@ -353,3 +354,61 @@ def test_a_call_with_bundles_leaves_nothing_behind() -> None:
     bundled_callee(desk)
     desk.command("delete", call_id="call", from_tag="A", delete_delay=0)
     assert (desk.box.ports, desk.box.rules, desk.box.allocated, desk.box.keys) == ({}, {}, set(), {})
+
+
+def test_video_that_one_phone_rejects_and_the_next_accepts_is_in_the_bundle() -> None:
+    desk = Desk()
+    desk.offer(browser(ALICE, "a", "v"), **TO_PLAIN)
+    desk.answer(plain(BOB, "a", "v", rejected="v"), to_tag="B")
+    answer = desk.answer(plain(CAROL, "a", "v"), to_tag="C")
+    assert groups(answer) == (("a", "v"),)
+    assert ports(answer)[0] == ports(answer)[1]
+    assert all(rule.dtls for rule in rules_of(desk, ports(answer)[0]).values())
+
+
+def test_a_first_media_that_one_phone_rejects_and_the_next_accepts_follows_the_other() -> None:
+    desk = Desk()
+    desk.offer(browser(ALICE, "a", "v"), **TO_PLAIN)
+    desk.answer(plain(BOB, "a", "v", rejected="a"), to_tag="B")
+    answer = desk.answer(plain(CAROL, "a", "v"), to_tag="C")
+    assert groups(answer) == (("v", "a"),)
+    assert ports(answer)[0] == ports(answer)[1]
+    assert answer.medias[0].attribute("fingerprint") is not None
+
+
+def test_what_all_phones_rejected_leaves_the_bundle_when_no_answer_is_to_come() -> None:
+    desk = Desk()
+    answer = browser_calls(desk, "a", "v", rejected="a")
+    desk.tick(31)
+    (rule,) = desk.box.rules_at(ports(answer)[1])
+    assert rule.marks is None
+    assert rule.stun
+
+
+def test_a_media_that_left_the_bundle_is_never_told_the_port_that_others_took_over() -> None:
+    desk = Desk()
+    told = desk.offer(plain(ALICE, "a", "v"), **TO_BROWSER)
+    answer = browser(BOB, "a", "v", setup="active").replace("mid:a", "mid:1").replace("mid:v", "mid:2")
+    answer = answer.replace("BUNDLE a v", "BUNDLE 1 2")
+    desk.answer(answer)
+    rejecting = answer.replace("m=audio 10000", "m=audio 0").replace("BUNDLE 1 2", "BUNDLE 2")
+    desk.answer(rejecting)
+    again = desk.offer(plain(ALICE, "a", "v"), to_tag="B", **TO_BROWSER)
+    assert ports(again)[0] != ports(again)[1] == ports(told)[0]
+
+
+def test_a_plain_media_does_not_lead_a_bundle_with_one_that_wants_keys() -> None:
+    desk = Desk()
+    audio, video = browser(ALICE, "a", "v").rsplit("m=", 1)
+    audio = "".join(f"{line}\r\n" for line in audio.splitlines() if not line.startswith("a=finger"))
+    desk.offer(f"{audio.replace(DTLS, 'RTP/AVPF')}m={video}", **TO_PLAIN)
+    answer = desk.answer(plain(BOB, "a", "v"))
+    assert groups(answer) == ()
+    assert desk.box.rule_at(ports(answer)[1]).dtls
+
+
+def test_a_mid_that_is_no_utf_8_is_marked_as_it_came() -> None:
+    desk = Desk()
+    offer = browser(ALICE, "a", "v").replace("mid:v", "mid:\udcff").replace("BUNDLE a v", "BUNDLE a \udcff")
+    desk.offer(offer, **TO_PLAIN)
+    assert b"\xff" in rules_of(desk, ports(desk.answer(plain(BOB, "a", "v")))[0])

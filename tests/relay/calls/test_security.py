@@ -9,7 +9,7 @@ from relay.dtls.identity import Identity
 from sdp import crypto, dtls
 from sdp.crypto import Crypto
 from sdp.session import Session
-from tests.relay.calls.desk import ALICE, BOB, IDENTITY, UNIX, Desk, sdp, told
+from tests.relay.calls.desk import ALICE, BOB, CAROL, ICE, IDENTITY, UNIX, Desk, sdp, told
 
 PHONE = Identity.create(UNIX)
 STRANGER = Identity.create(UNIX)
@@ -283,3 +283,80 @@ def test_the_answer_to_the_caller_bears_the_callers_mid() -> None:
     desk = Desk()
     desk.offer(with_dtls(ALICE, 10000, "actpass", "mid:audio0"), transport_protocol="RTP/AVP")
     assert desk.answer(sdp(BOB, 20000, "mid:7")).medias[0].attributes("mid") == ["audio0"]
+
+
+def rejected(text: str) -> str:
+    """The description with port 0."""
+    return text.replace("m=audio 10000", "m=audio 0").replace("m=audio 20000", "m=audio 0")
+
+
+def keyed_with_sdes(desk: Desk) -> None:
+    """Alice has SDES, Bob is plain."""
+    desk.offer(with_sdes(ALICE, 10000, SDES_LINE), transport_protocol="RTP/AVP")
+    desk.answer(sdp(BOB, 20000))
+
+
+SDES_LINE = Crypto(1, "AES_CM_128_HMAC_SHA1_80", bytes(30))
+
+
+def test_a_media_that_was_rejected_in_mid_call_gets_keys_anew_when_it_comes_back() -> None:
+    desk = Desk()
+    keyed_with_sdes(desk)
+    desk.offer(rejected(with_sdes(ALICE, 10000, SDES_LINE)), to_tag="B")
+    desk.answer(rejected(sdp(BOB, 20000)))
+    desk.tick(31)
+    assert desk.box.keys == {}
+    keyed_with_sdes(desk)
+    assert {rule.keys for rule in desk.box.rules.values()} == {None, *desk.box.keys}
+
+
+def test_rtcp_whose_port_went_and_came_back_has_keys_again() -> None:
+    desk = Desk()
+    for mux in ((), ("rtcp-mux",), ()):
+        offer = sdp(ALICE, 10000, f"crypto:{SDES_LINE}", *mux, protocol="RTP/SAVP")
+        desk.offer(offer, transport_protocol="RTP/AVP", rtcp_mux=["accept"])
+        desk.answer(sdp(BOB, 20000))
+        desk.tick(31)
+        assert {rule.keys for rule in desk.box.rules.values()} == {None, *desk.box.keys}
+
+
+def test_a_phone_that_rejects_first_and_then_accepts_is_held_to_what_it_was_offered() -> None:
+    desk = Desk()
+    offer = desk.offer(sdp(), transport_protocol="UDP/TLS/RTP/SAVPF", ICE="force")
+    accepting = with_dtls(BOB, 20000, "active", *ICE)
+    desk.answer(rejected(accepting))
+    desk.answer(accepting)
+    rule = desk.box.rule_at(offer.medias[0].port)
+    assert rule.dtls
+    assert rule.stun
+
+
+def test_an_answer_so_late_that_its_promises_are_forgotten_passes_no_media_in_the_clear() -> None:
+    desk = Desk()
+    desk.offer(sdp(), transport_protocol="UDP/TLS/RTP/SAVPF")
+    desk.answer(with_dtls(BOB, 20000, "active"))
+    desk.tick(31)
+    desk.answer(with_dtls(CAROL, 20000, "active"), to_tag="C")
+    late = [rule for rule in desk.box.rules.values() if rule.remote == (CAROL, 20000)]
+    assert [rule.dtls for rule in late] == [True]
+
+
+def test_a_callee_that_was_offered_dtls_in_vain_is_still_answered_by_sdes() -> None:
+    desk = Desk()
+    keyed_with_sdes(desk)
+    desk.offer(sdp(BOB, 20000), from_tag="B", to_tag="A", transport_protocol="UDP/TLS/RTP/SAVP")
+    desk.offer(with_sdes(ALICE, 10000, SDES_LINE), to_tag="B")
+    answer = desk.answer(sdp(BOB, 20000))
+    assert [line.suite for line in lines(answer)] == [SDES_LINE.suite]
+    assert keys(answer).fingerprints == ()
+
+
+def test_a_callee_that_was_offered_sdes_in_vain_is_answered_by_dtls_alone() -> None:
+    desk = Desk()
+    desk.offer(sdp())
+    desk.answer(sdp(BOB, 20000))
+    desk.offer(sdp(BOB, 20000), from_tag="B", to_tag="A", transport_protocol="RTP/SAVP")
+    desk.offer(with_dtls(), to_tag="B", transport_protocol="RTP/AVP")
+    answer = desk.answer(sdp(BOB, 20000))
+    assert lines(answer) == ()
+    assert keys(answer).fingerprints
