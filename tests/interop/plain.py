@@ -55,6 +55,8 @@ class PlainPhone:
         self.packets = 0
         self.first = 0
         """Sequence number with which it begins to talk."""
+        self.begun: int | None = None
+        """Sequence number that it heard first."""
         self.last = 0
         """Sequence number that it heard last."""
         self.sent = 0
@@ -93,6 +95,7 @@ class PlainPhone:
         packet = self._unwrap(packet)
         self.packets += 1
         self.last = int.from_bytes(packet[2:4])
+        self.begun = self.last if self.begun is None else self.begun
         self.in_clear = self.in_clear and packet[1] & 127 == 0 and len(packet) == 12 + FRAME
         self.heard = np.concatenate([self.heard, expand(packet[12:])])
 
@@ -100,6 +103,11 @@ class PlainPhone:
         packet, source = mirror.recvfrom(4096)
         if not 192 <= packet[1] < 224:
             mirror.sendto(packet[:8] + b"seen" + packet[12:], source)
+
+    @property
+    def share(self) -> float:
+        """Of the packets that were sent between the first and the last one heard."""
+        return self.packets / ((self.last - (self.begun or 0)) % 65536 + 1)
 
     def _wrap(self, packet: bytes) -> bytes:
         return packet

@@ -40,7 +40,8 @@ def run(scenario: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 
 def assert_both_heard(web: WebPhone, plain: PlainPhone) -> None:
     assert plain.in_clear
-    assert plain.packets >= 0.9 * PACKETS
+    assert plain.packets >= 0.6 * PACKETS
+    assert plain.share >= 0.95
     middle = plain.heard[RATE // 2 : RATE // 2 + RATE]
     assert loudest(middle, RATE) == pytest.approx(WEBRTC_TONE, abs=10)
     heard = np.concatenate(web.heard)
