@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sdp.candidate import Candidate
 from sdp.media import connection
 from sdp.reason import Reason
-from sdp.session import Media, SdpError, Session
+from sdp.session import Media, SdpError, Session, body
 
 OWN_TYPE_PREFERENCE = {"host": 126, "relay": 2}
 """Ours, in place of RFC 8445's 0 for relay: leaves room below for TCP candidates of the relay."""
@@ -86,6 +86,11 @@ def _candidates(media: Media) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
         except SdpError:
             invalid.append(value)
     return tuple(candidates), tuple(invalid)
+
+
+def candidate_values(media: Media) -> list[str]:
+    """What follows each ``a=candidate:``, readable or not."""
+    return [body(line)[12:] for line in media.lines if line.startswith("a=candidate:")]
 
 
 def _has_dummy_address(session: Session, media: Media) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sdp.bundle import mid
+from sdp.choose import Verdict
 from sdp.dtls import FINGERPRINTS
 from sdp.edit import Change, Edit
 from sdp.ice import is_relay, useless
@@ -361,8 +362,11 @@ def _write_media(
     first = media.lines[0]
     edit.replace(first, replace_media_line(first, out.port, out.protocol), Reason.ADDRESS)
     pending = address
+    chosen = iter(out.ice.verdicts) if out.ice is not None and out.ice.verdicts is not None else None
     for line in media.lines[1:]:
-        if line.startswith("a="):
+        if chosen is not None and line.startswith("a=candidate:"):
+            _write_chosen(edit, line, next(chosen))
+        elif line.startswith("a="):
             _write_attribute(edit, line, out.ice, slots)
         elif not line.startswith("c="):
             edit.keep(line)
@@ -450,6 +454,17 @@ def _write_ice(edit: Edit, name: str, line: str, ice: IceOut | None) -> None:
         edit.keep(line)
     else:
         edit.remove(line, _own_ice_reason(name))
+
+
+def _write_chosen(edit: Edit, line: str, verdict: Verdict) -> None:
+    """A candidate of the peer that somebody judged; it may have got another priority."""
+    written = f"a=candidate:{verdict.candidate}"
+    if not verdict.kept:
+        edit.remove(line, verdict.reason)
+    elif written == body(line):
+        edit.keep_because(line, verdict.reason)
+    else:
+        edit.replace(line, written, verdict.reason)
 
 
 def _unwanted_candidate(value: str, keep: Keep) -> Reason | None:

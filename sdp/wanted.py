@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from sdp.candidate import Candidate
+from sdp.choose import Verdict
 from sdp.crypto import Crypto
 from sdp.dtls import Fingerprint
 from sdp.media import Connection
@@ -32,6 +33,7 @@ class IceOut:
     candidates: tuple[Candidate, ...]  # ours, after the kept ones
     keep: Keep = Keep.NONE
     trickle: bool = False  # a=ice-options:trickle and a=end-of-candidates
+    verdicts: tuple[Verdict, ...] | None = None  # one for each a=candidate, in order, in place of ``keep``
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Outcome:
     reply: Reply
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    decided: str = ""
+    """Of an offer under ``ICE=optimize``: the result, and what became of the candidates."""
 
 
 def execute(request: Request, registry: Registry, times: Times, readings: Readings) -> Outcome:
@@ -48,7 +50,8 @@ def execute(request: Request, registry: Registry, times: Times, readings: Readin
 
 
 def _described(described: Described) -> Outcome:
-    return Outcome({"sdp": described.sdp, "result": "ok"}, described.changes, described.notes)
+    reply = {"sdp": described.sdp, "result": "ok"}
+    return Outcome(reply, described.changes, described.notes, described.decided)
 
 
 def _fragment(request: Request, sender: str | None, registry: Registry, times: Times) -> Outcome:

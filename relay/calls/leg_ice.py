@@ -20,8 +20,10 @@ from relay.ice.credentials import Credentials
 from relay.ice.outputs import Output
 from relay.ice.outputs import Path as CheckPath
 from relay.ice.passing import Passer, Side
+from relay.ice.policy import DEFAULT, MAX_TOTAL, Policy
 from sdp.candidate import Candidate, foundation
-from sdp.ice import IceDescription, own_priority
+from sdp.choose import Context, Verdict, choose, interleaved
+from sdp.ice import IceDescription, own_priority, useless
 from sdp.rewrite import IceOut, Keep
 
 MAX_CHECKED = 16
@@ -44,18 +46,23 @@ MAX_CANDIDATES = 100
 LATER = Candidate("later", 1, "udp", 1 << 23, "0.0.0.0", 9, "host")
 """Stands for those that a peer will tell: ours must be below, also below a relayed one (16777215 at best)."""
 
+NOTHING_KNOWN = Context()
+
 END_TO_END = frozenset({"optional", "force-relay"})
 
 
-def mode_offered(option: str | None, media: Media, offerer_has_ice: bool, forgets: bool = False) -> Mode:
+def mode_offered(
+    option: str | None, media: Media, offerer_has_ice: bool, forgets: bool = False, assists: bool = False
+) -> Mode:
     """ICE towards the leg that is offered to (``docs/ng.md``, table of ICE modes).
 
     Without an option a first offer passes on what the offerer has; later ones
-    keep what was agreed, unless the proxy wants that forgotten.
+    keep what was agreed, unless the proxy wants that forgotten. ``assists``: what
+    ``optimize`` resulted in.
     """
     if option == "remove":
         return Mode.OFF
-    if option in END_TO_END:
+    if option in END_TO_END or (option == "optimize" and assists):
         return Mode.PASSED if offerer_has_ice else Mode.TERMINATED
     if option in (None, "default"):
         if media.described and not forgets:
@@ -99,6 +106,22 @@ def adopt(told: MediaIce, media: Media, leg: Leg, resources: Resources) -> None:
     if told.mode is Mode.TERMINATED:
         agent = Agent(told.local, controlling=True, lite=leg.lite, tie_breaker=resources.tie_breaker())
     media.ice = MediaIce(told.mode, told.local, agent=agent)
+
+
+def turn(media: Media, leg: Leg, mode: Mode, now: float, resources: Resources) -> list[Output]:
+    """The answer makes another mode of an offerer's ICE than its offer did; it was told nothing yet.
+
+    Returns what to send.
+    """
+    before = media.ice
+    settle(media, leg, mode, False, resources)
+    if before is None or media.ice is None:
+        return []
+    media.ice.remote, media.ice.candidates = before.remote, before.candidates
+    media.ice.ended, media.ice.lite = before.ended, before.lite
+    if media.ice.agent is None or before.remote is None:
+        return []
+    return media.ice.agent.set_remote(before.remote, now, before.lite)
 
 
 def _forget(media: Media) -> None:
@@ -223,6 +246,11 @@ class Wording:
     """Written instead of the advertised address (ng ``media-address``)."""
     candidates: bool = True
     """Of a bundle's medias only the leader names them."""
+    values: Sequence[str] = ()
+    """The other party's candidates, also those that cannot be read."""
+    context: Context = NOTHING_KNOWN
+    """What is known of them."""
+    policy: Policy = DEFAULT
 
 
 def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | None:
@@ -232,30 +260,62 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
     """
     if media.ice is None:
         return None
+    if media.decision is not None:
+        return _optimized(media, media.ice, said, wording)
+    media.verdicts, media.own = (), ()
     relayed = wording.option == "force-relay"
+    kind = "relay" if relayed else "host"
     if media.ice.mode is Mode.PASSED:
         kept = [c for c in said.candidates if not (relayed and c.type == "relay")]
         if said.trickle and not said.end_of_candidates:
             kept.append(LATER)
-        return IceOut(None, None, _own(kept, media, wording), Keep.NOT_RELAY if relayed else Keep.ALL)
+        keep = Keep.NOT_RELAY if relayed else Keep.ALL
+        return IceOut(None, None, _own(kept, media, wording, kind), keep)
     local = media.ice.local
-    own = _own((), media, wording) if wording.candidates else ()
+    own = _own((), media, wording, kind) if wording.candidates else ()
     return IceOut(local.ufrag, local.pwd, own, Keep.NONE, wording.trickle)
 
 
-def _own(kept: Sequence[Candidate], media: Media, wording: Wording) -> tuple[Candidate, ...]:
-    """Our candidates, best address first, below all that the peers have of their own."""
+def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wording) -> IceOut:
+    """The same under ``ICE=optimize``: every candidate has a verdict, and ours have an order."""
+    addresses = [path.port.at for path in media.streams[0].paths[: wording.policy.own]]
+    ranks = interleaved([6 if at.family == "IP6" else 4 for at in addresses])
+    if not media.assisted:
+        media.verdicts = tuple(
+            Verdict(text, False, useless(text)) for text in wording.values[:MAX_CANDIDATES]
+        )
+        media.own = _own((), media, wording, "host", ranks) if wording.candidates else ()
+        return IceOut(ice.local.ufrag, ice.local.pwd, media.own, Keep.NONE, wording.trickle)
+    limit = min(wording.policy.direct, MAX_TOTAL - len(ranks))
+    media.verdicts = choose(wording.values, wording.context, limit)
+    kept = [one.candidate for one in media.verdicts if one.candidate is not None]
+    if said.trickle and not said.end_of_candidates:
+        kept.append(LATER)
+    media.own = _own(kept, media, wording, "relay", ranks)
+    return IceOut(None, None, media.own, verdicts=media.verdicts)
+
+
+def _own(
+    kept: Sequence[Candidate],
+    media: Media,
+    wording: Wording,
+    kind: str = "host",
+    ranks: Sequence[int] | None = None,
+) -> tuple[Candidate, ...]:
+    """Our candidates, the address of the ``c=`` line first, below all that the peers have of their own.
+
+    ``ranks``: of the first addresses by priority, 0 is the best; without them all, in their order.
+    """
     streams = media.streams if wording.with_rtcp else media.streams[:1]
-    kind = "relay" if wording.option == "force-relay" else "host"
     return tuple(
         _candidate(
             stream.component,
             stream.paths[place].port,
             kind,
             wording.address,
-            own_priority(kept, stream.component, kind, place),
+            own_priority(kept, stream.component, kind, rank),
         )
-        for place in range(len(streams[0].paths))
+        for place, rank in enumerate(range(len(streams[0].paths)) if ranks is None else ranks)
         for stream in streams
     )
 

@@ -63,6 +63,15 @@ def passes_through(ours: Media, theirs: Media, said: Said, target: str, request:
     return bool(said.crypto) and not said.dtls.offered and target == said.protocol
 
 
+def may_pass(said: Said, theirs: Media | None, request: Request) -> bool:
+    """Whether nothing that the proxy asks for needs media to be decrypted or encrypted here."""
+    if request.sdes or request.dtls or request.dtls_reverse or request.osrtp or "recrypt" in request.flags:
+        return False
+    if theirs is not None and theirs.described and "reset" not in request.flags:
+        return target_protocol(request, said.protocol, theirs) == said.protocol
+    return _asked(request) in (None, said.protocol) and not (said.opportunistic and _asked(request))
+
+
 def target_protocol(request: Request, offered: str, theirs: Media) -> str:
     """The protocol of the leg that is offered to: as asked, as before, or as offered.
 

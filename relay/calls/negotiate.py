@@ -13,16 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import bundles, leg_ice, leg_security, mux
+from relay.calls import bundles, leg_ice, leg_security, mux, optimizing
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.resources import LocalAddress, LocalPort, Resources
 from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, Told, link
 from relay.ice.outputs import Output
+from relay.ice.policy import Decision, Optimizer, Result
 from relay.ng.request import Request
 from sdp.bundle import leaders
-from sdp.ice import IceDescription
+from sdp.ice import IceDescription, candidate_values
 from sdp.ice import read as read_ice
 from sdp.media import Connection, is_rtp, origin, rtcp_mux
 from sdp.protocol import Profile
@@ -44,6 +45,9 @@ class Exchange:
     instance: str
     """Our name in ``a=rtpengine`` (``loop-protect``)."""
     now: float
+    optimizer: Optimizer
+    decision: Decision | None = None
+    """Of an offer under ``ICE=optimize``."""
     handling: list[Handling] = field(default_factory=list)
     """Of each media."""
     notes: list[str] = field(default_factory=list)
@@ -57,6 +61,8 @@ class Exchange:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
         self._note_what_has_no_effect()
         self._choose_interfaces()
+        optimizing.note_place(self.sender, self.receiver, self.request)
+        self._optimize()
         self._adopt_shared_ports()
         link(self.sender, self.receiver)
         self._prepare(bundles.offered(self.session, self._fits_in_bundle))
@@ -64,6 +70,7 @@ class Exchange:
 
     def answer(self) -> str:
         """The answer for the receiver. Raises as ``offer``."""
+        optimizing.note_place(self.sender, self.receiver, self.request)
         self._adopt_shared_ports()
         link(self.sender, self.receiver)
         self.sender.answered = True
@@ -137,6 +144,15 @@ class Exchange:
         self.receiver.ice_option = self.request.ice or self.receiver.ice_option
         self.sender.label = self.request.label or self.sender.label
 
+    def _optimize(self) -> None:
+        request, named = self.request, self.request.ice_policy
+        if named is not None and self.optimizer.named(named) is None:
+            self.notes.append("unknown ice-policy, the one that fits is used instead")
+        if request.ice == "optimize":
+            self.decision = optimizing.decide_offer(
+                self.session, request, self.sender, self.receiver, self.optimizer
+            )
+
     def _offer_media(self, index: int, section: sdp.Media) -> Terms | None:
         ours, theirs = self.sender.medias[index], self.receiver.medias[index]
         if self.handling[index] is Handling.UNTOUCHED:
@@ -183,6 +199,8 @@ class Exchange:
         security = self._offer_security(ours, theirs, keys)
         for media in (ours, theirs):
             media.told = None if media.follows else _told(media)
+            if self.request.ice is not None:
+                media.decision = self.decision
         return Terms(
             said, announced, single, theirs.mux_advertised, self.receiver.ice_option, security,
             self._mid(theirs, ours),
@@ -192,7 +210,8 @@ class Exchange:
         """Whether the offerer's leg has ICE, and what the receiver's does with it."""
         with_ice = said.offered and "ice-reject" not in self.request.flags
         lead, forgets = self.receiver.carrier(theirs), "reset" in self.request.flags
-        return with_ice, leg_ice.mode_offered(self.request.ice, lead, with_ice, forgets)
+        assists = self.decision is not None and self.decision.result is Result.ASSIST
+        return with_ice, leg_ice.mode_offered(self.request.ice, lead, with_ice, forgets, assists)
 
     def _leading(self, media: Media, section: sdp.Media) -> sdp.Media:
         """Where the sender describes the transport of ``media`` (RFC 9143, section 7.1.3)."""
@@ -266,6 +285,7 @@ class Exchange:
             copy.kind, copy.protocol, copy.opaque = media.kind, media.protocol, media.opaque
             copy.mux_words, copy.mux_advertised = media.mux_words, media.mux_advertised
             copy.through, copy.opportunistic = media.through, media.opportunistic
+            copy.decision = media.decision
             copy.bundle, copy.bundle_told = media.bundle if media.told is None else None, media.bundle_told
             if media.told is not None:
                 copy.told = media.told
@@ -311,14 +331,27 @@ class Exchange:
 
     def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
         if ours.ice is not None and not said.offered:
-            ended = ours.ice.mode is Mode.PASSED
+            ended, assisted = _is_passed(ours), ours.assisted
             leg_ice.settle(ours, self.sender, Mode.OFF, True, self.resources)
-            if ended:
+            if assisted:
+                self._turn(theirs, Mode.TERMINATED)
+            elif ended:
                 leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
         elif ours.ice is not None and leg_ice.restarted(ours, said):
             leg_ice.adopt(ours.ice, ours, self.sender, self.resources)
+        elif ours.assisted and theirs.ice is not None and not _is_passed(theirs):
+            theirs.through, theirs.security, theirs.decision = ours.through, None, ours.decision
+            self._turn(theirs, Mode.PASSED)
         if self.request.ice == "remove":
             leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
+
+    def _turn(self, media: Media, mode: Mode) -> None:
+        """The offerer's ICE follows the answerer's: it is told of it only now."""
+        if media.ice is None or media.ice.mode is mode:
+            return
+        if media.decision is not None and mode is Mode.TERMINATED:
+            media.decision = Decision(Result.RELAY, "no-ice")
+        self.checks.append((media, leg_ice.turn(media, self.receiver, mode, self.now, self.resources)))
 
     # Both.
 
@@ -394,6 +427,8 @@ class Exchange:
             address=self.request.media_address,
             candidates=not theirs.follows,
         )
+        if lead.decision is not None:
+            wording = self._judged(wording, theirs.index, told)
         direction = "sendonly" if held and ours.direction == "sendrecv" else ours.direction
         return MediaOut(
             port=port.number,
@@ -407,6 +442,20 @@ class Exchange:
             mid=told.mid,
             ice=leg_ice.describe(lead, told.said, wording),
         )
+
+    def _judged(self, wording: leg_ice.Wording, index: int, told: Terms) -> leg_ice.Wording:
+        """What ``ICE=optimize`` has to know of the sender's candidates."""
+        policy = optimizing.policy_of(self.receiver, self.optimizer, self.request.command)
+        known = optimizing.known(self.sender, self.receiver, index, self.optimizer)
+        context = replace(
+            known,
+            components=frozenset((1,) if told.single_port else (1, 2)),
+            ufrag=told.said.ufrag,
+            dropped=policy.drop,
+            is_ours=lambda address, port: self.interfaces.is_ours((address, port)),
+        )
+        values = candidate_values(self.session.medias[index])
+        return replace(wording, values=values, context=context, policy=policy)
 
     def _connection(self, at: LocalAddress) -> Connection:
         """The address that the receiver is told to send to."""

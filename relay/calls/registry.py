@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from relay.calls import checks, deletion, keying
+from relay.calls import checks, deletion, keying, optimizing
 from relay.calls.describe import handling
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
@@ -24,6 +24,7 @@ from relay.calls.timers import Timers, expired
 from relay.calls.trickle import Trickle
 from relay.forward.rule import Address
 from relay.ice.outputs import Output
+from relay.ice.policy import Optimizer
 from relay.ng.errors import (
     BAD_ASSOCIATION,
     BAD_SDP,
@@ -55,6 +56,8 @@ class Described:
     sdp: str
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    decided: str = ""
+    """What ``ICE=optimize`` resulted in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Registry:
     timers: Timers
     instance: str
     """Our name in ``a=rtpengine``."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    """Of ``ICE=optimize``: policies, and what earlier calls taught."""
     default_tos: int = 0
     workers: int = 1
     calls: dict[str, Call] = field(default_factory=dict)
@@ -292,7 +297,7 @@ class Registry:
             sender, receiver = find_parties(call, *parties, request.via_branch, times.now)
             exchange = Exchange(
                 call, request, session, sender, receiver, holding, self.interfaces, self.resources,
-                self.instance, times.now,
+                self.instance, times.now, self.optimizer,
             )  # fmt: skip
             text = method(exchange)
             if len(text.encode("utf-8", "surrogateescape")) > LARGEST_SDP:
@@ -314,7 +319,8 @@ class Registry:
         call.delete_at = sender.delete_at = receiver.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
-        return Described(text, exchange.changes, tuple(exchange.notes))
+        decided = optimizing.summary(exchange.decision, receiver) if exchange.decision is not None else ""
+        return Described(text, exchange.changes, tuple(exchange.notes), decided)
 
     def _sync(self, call: Call) -> None:
         holding = self._holdings[call.call_id]

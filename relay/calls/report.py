@@ -8,8 +8,15 @@ from typing import Any
 
 from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
+from relay.ice.policy import Decision
+from sdp.reason import Reason
 
 Reply = dict[str, Any]
+
+MAX_DROPPED = 32
+"""Candidates listed per media beside the kept ones: a report is to fit one datagram."""
+MAX_TEXT = 256
+"""Characters of a candidate that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ def _link(leg: Leg) -> Reply:
 
 def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
     report: Reply = {"index": media.index + 1, "type": media.kind}
+    if media.decision is not None:
+        report["ICE"] = _optimized(media, media.decision)
     if media.protocol:
         report["protocol"] = media.protocol
     if media.codec:
@@ -95,6 +104,25 @@ def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
         streams[0]["flags"].insert(1, "RTCP")
         streams.append(_muxed(streams[0]))
     return report | {"streams": streams, "flags": _media_flags(media, leg.carrier(media))}
+
+
+def _optimized(media: Media, decision: Decision) -> Reply:
+    """What ``ICE=optimize`` made of this media, and what its peer was told, the best candidate first."""
+    report: Reply = {"mode": str(decision.result), "why": decision.why}
+    report["dropped"] = sum(not verdict.kept for verdict in media.verdicts)
+    told = [(one.candidate, one.reason) for one in media.verdicts if one.candidate is not None]
+    told += [(candidate, Reason.RELAY_INSERTED) for candidate in media.own]
+    told.sort(key=lambda one: -one[0].priority)
+    kept = [
+        {"candidate": str(one), "action": "kept", "reason": str(why), "rank": rank, "priority": one.priority}
+        for rank, (one, why) in enumerate(told)
+    ]
+    dropped = [
+        {"candidate": verdict.text[:MAX_TEXT], "action": "dropped", "reason": str(verdict.reason)}
+        for verdict in media.verdicts
+        if not verdict.kept
+    ]
+    return report | {"candidates": [*kept, *dropped[:MAX_DROPPED]]}
 
 
 def _media_flags(media: Media, lead: Media) -> list[str]:

@@ -23,8 +23,10 @@ from relay.forward.rule import Address
 from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
 from relay.ice.passing import Passer, Side
+from relay.ice.policy import Decision, Place, Result, family_of
 from relay.ng.errors import TOO_MANY_CALLS, NgError
 from sdp.candidate import Candidate
+from sdp.choose import Verdict
 from sdp.crypto import Crypto
 from sdp.dtls import Setup
 
@@ -221,12 +223,24 @@ class Media:
     """The peer understands that candidates may come later (RFC 8840)."""
     asymmetric: bool = False
     ice: MediaIce | None = None
+    decision: Decision | None = None
+    """Of ``ICE=optimize``; None where another value of the option holds."""
+    verdicts: tuple[Verdict, ...] = ()
+    """With a decision: what the peer was told of the other party's candidates, and what it was not."""
+    own: tuple[Candidate, ...] = ()
+    """With a decision: what it was told of ours."""
     security: Security | None = None
     """None: media is plain here, or passes through encrypted as it is."""
     opportunistic: bool = False
     """Keys stand beside a plain profile (RFC 8643). The offerer's are used if the other party takes some."""
     through: bool = False
     """Keys are end to end: what the peers say of them passes as it is."""
+
+    @property
+    def assisted(self) -> bool:
+        """Its peer may send media past us."""
+        passed = self.ice is not None and self.ice.mode is Mode.PASSED
+        return passed and self.decision is not None and self.decision.result is Result.ASSIST
 
     @property
     def follows(self) -> bool:
@@ -268,6 +282,11 @@ class Leg:
     family: str = "IP4"
     hint: str | None = None
     """IP address that its signalling came from (ng ``received-from``)."""
+    network: str | None = None
+    """Id of its network (ng ``network``, ``network-legs``)."""
+    user_agent: str | None = None
+    policy: str | None = None
+    """Of the configuration, as the ng ``ice-policy`` says."""
     lite: bool = False
     """We are ICE-lite towards it."""
     ice_option: str | None = None
@@ -289,6 +308,11 @@ class Leg:
     def carrier(self, media: Media) -> Media:
         """The media of this leg that has the ports, ICE and keys which ``media`` uses."""
         return self.medias[media.bundle] if media.bundle is not None else media
+
+    @property
+    def place(self) -> Place:
+        """Where its peer is."""
+        return Place(self.hint, self.network, family_of(self.user_agent))
 
     @property
     def partner(self) -> int | None:

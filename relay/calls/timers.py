@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relay.calls.state import Call, Media
+from relay.calls.state import Call, Media, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _silent(call: Call, timers: Timers, now: float, last_packet: Callable[[int],
             if not media.streams:
                 continue
             idle = now - max(call.last_signal, _last_sign_of_life(media, last_packet))
-            if _should_send(media):
+            if _should_send(media) and not _may_pass_us_by(media):
                 over = _over("timeout", timers.timeout, idle)
             else:
                 over = _over("silent timeout", timers.silent_timeout, idle)
@@ -61,6 +61,11 @@ def _silent(call: Call, timers: Timers, now: float, last_packet: Callable[[int],
                 return None
             reason = over if reason in (None, "timeout") else reason
     return reason or _over("timeout", timers.timeout, now - call.last_signal)
+
+
+def _may_pass_us_by(media: Media) -> bool:
+    """The peers may have found a direct path: then nothing of this media is ours to see."""
+    return media.ice is not None and media.ice.mode is Mode.PASSED
 
 
 def _should_send(media: Media) -> bool:

@@ -15,6 +15,9 @@ from relay.config.settings import ConfigError
 
 RTPENGINE_SECTION = "rtpengine"
 
+POLICY = "policy"
+"""The only table inside the settings: ``[policy.NAME]``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -92,6 +95,9 @@ def _toml_entries(path: str, text: str, section: str | None) -> Iterator[Entry]:
             raise ConfigError(f"{path}: has no [{section}]; write that line or leave out --config-section")
         table = table[section]
     for key, value in table.items():
+        if key == POLICY and isinstance(value, dict):
+            yield from _policies(path, text, section, value)
+            continue
         line_number = _toml_line(text, section, key)
         if isinstance(value, dict):
             raise ConfigError(
@@ -100,6 +106,26 @@ def _toml_entries(path: str, text: str, section: str | None) -> Iterator[Entry]:
             )
         for item in value if isinstance(value, list) else [value]:
             yield Entry(key, _toml_text(item), path, line_number)
+
+
+def _policies(path: str, text: str, section: str | None, table: dict[str, object]) -> Iterator[Entry]:
+    """Each ``[policy.NAME]`` as the line that it is in other files: ``NAME key=value``."""
+    for name, policy in table.items():
+        header = f"{POLICY}.{name}" if section is None else f"{section}.{POLICY}.{name}"
+        line = _toml_header(text, header)
+        if not isinstance(policy, dict):
+            raise ConfigError(f"{path}:{line}: {name}: stands in no policy; write [policy.NAME] above it")
+        pairs = (f"{key}={_toml_list(value)}" for key, value in policy.items())
+        yield Entry(POLICY, " ".join((name, *pairs)), path, line)
+
+
+def _toml_list(value: object) -> str:
+    return ",".join(map(_toml_text, value)) if isinstance(value, list) else _toml_text(value)
+
+
+def _toml_header(text: str, name: str) -> int:
+    headers = (line.strip().strip("[]").replace(" ", "").replace('"', "") for line in text.splitlines())
+    return next((number for number, header in enumerate(headers, 1) if header == name), 1)
 
 
 def _toml_text(value: object) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import ifaddr
 
+from relay.config.policies import parse_policy
 from relay.config.settings import Interface
 
 Machine = Sequence[tuple[str, str]]
@@ -252,6 +253,13 @@ OPTIONS = (
         _number("TOS bytes", 0, 255, "write 184 for expedited forwarding, 0 for none"),
         "TOS byte of media packets, DSCP times 4. [0]",
         short="T",
+    ),
+    Option(
+        "policy",
+        "NAME [KEY=VALUE]...",
+        parse_policy,
+        "What ICE=optimize may do for some legs. Repeatable; the first that fits counts.",
+        many=True,
     ),
     Option("log-level", "LEVEL", parse_log_level, "0 to 7, or error, warning, info, debug. [6]", short="L"),
     Option(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from relay.ice.policy import Policy
+
 
 class ConfigError(ValueError):
     """The configuration is unusable. The text names the place and what to write instead."""
@@ -50,6 +52,7 @@ class Settings:
     final_timeout: int = 0  # age of a call; 0 is no limit
     delete_delay: int = 30  # from the ng delete to the end of the call
     tos: int = 0  # the TOS byte of media packets, 0 .. 255
+    policy: tuple[Policy, ...] = ()  # of ICE=optimize, the first that fits counts
     log_level: str = "INFO"  # a name of the logging module
     plane: str = "auto"  # or "userspace", "ebpf"
     workers: int = field(default_factory=available_cores)  # native forwarding threads

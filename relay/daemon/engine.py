@@ -26,6 +26,7 @@ from relay.daemon.machine import Machine
 from relay.forward._fastpath import NativePlane
 from relay.forward.offload.tiered import REFRESH
 from relay.forward.plane import Dtls, Plane, Stun
+from relay.ice.policy import Optimizer
 from relay.latching import State
 from relay.ng.request import Request
 
@@ -56,6 +57,7 @@ class Engine:
                 settings.delete_delay,
             ),
             instance=secrets.token_hex(16),
+            optimizer=Optimizer(settings.policy),
             default_tos=settings.tos,
             workers=self.plane.workers,
         )
@@ -83,6 +85,8 @@ class Engine:
         outcome = execute(request, self.registry, self._times(), self.readings())
         if not known and request.call_id in self.registry.calls:
             log.info("call started call-id=%s", request.call_id)
+            if outcome.decided:
+                log.info("ice decided call-id=%s %s", request.call_id, outcome.decided)
         if known and request.command == "delete":
             over = "ended" if request.call_id not in self.registry.calls else "deleted, wholly or in part,"
             log.info("call %s call-id=%s reason=delete %s", over, request.call_id, _summary(outcome.reply))

@@ -21,6 +21,11 @@ from relay.ng.words import canonical
 MAX_WARNINGS = 16
 """Warnings kept per command: one datagram has room for thousands of unknown keys."""
 
+MAX_NETWORK = 64
+"""Bytes of a network's id: a digest in hex."""
+MAX_USER_AGENT = 256
+"""Bytes: those of browsers have 150."""
+
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -54,6 +59,14 @@ class Request:
     """A word of ``words.ICE``."""
     ice_lite: str | None = None
     """``forward``, ``backward``, ``both`` or ``off``."""
+    ice_policy: str | None = None
+    """Name of a policy of the configuration."""
+    network: str | None = None
+    """Opaque id of the sender's network, 1 to 64 bytes."""
+    network_legs: tuple[str | None, str | None] = (None, None)
+    """Such ids of the parties of ``from-tag`` and ``to-tag``."""
+    user_agent: str | None = None
+    """Of the sender, at most 256 bytes."""
     transport_protocol: str | None = None
     """A profile as in ``m=``, or ``accept``."""
     dtls: str | None = None
@@ -129,6 +142,10 @@ def _request(command: str, options: _Options) -> Request:
         rtcp_mux=rtcp_mux,
         ice=ice,
         ice_lite=ice_lite,
+        ice_policy=options.text("ice-policy"),
+        network=options.identifier("network", MAX_NETWORK),
+        network_legs=options.network_legs(),
+        user_agent=options.identifier("user-agent", MAX_USER_AGENT),
         transport_protocol=transport,
         dtls=options.choice("dtls", words.DTLS),
         dtls_reverse=options.choice("dtls-reverse", words.DTLS),
@@ -223,6 +240,35 @@ class _Options:
         if value is not None:
             self.warn(f"not a string: {key}", value)
         return None
+
+    def identifier(self, key: str, longest: int) -> str | None:
+        """A string of 1 to ``longest`` bytes. What it says is nobody's business: it is never logged."""
+        return self._identified(key, self.values.pop(key, None), longest)
+
+    def _identified(self, key: str, value: object, longest: int) -> str | None:
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            self.warn(f"not a string: {key}", "(not shown)")
+        elif len(value.encode("utf-8", "surrogateescape")) > longest:
+            self.warn(f"longer than {longest} bytes: {key}", "(not shown)")
+        else:
+            return value
+        return None
+
+    def network_legs(self) -> tuple[str | None, str | None]:
+        """A dictionary with ``from`` and ``to``, or the two as a list or with a comma."""
+        key, value = "network-legs", self.values.pop("network-legs", None)
+        if value is None:
+            return None, None
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")]
+        if isinstance(value, Mapping):
+            value = [value.get("from", ""), value.get("to", "")]
+        if not isinstance(value, list) or len(value) != 2:
+            self.warn(f"not a pair: {key}", "(not shown)")
+            return None, None
+        return self._identified(key, value[0], MAX_NETWORK), self._identified(key, value[1], MAX_NETWORK)
 
     def number(self, key: str) -> int | None:
         text = self.text(key)

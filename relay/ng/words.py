@@ -45,10 +45,10 @@ KEYS_NOT_YET = _set(
     address alias-key all audio-player blob blob64 bundle code codec db-id delay-buffer drop-traffic
     dtmf-delay dtmf-log-dest dtmf-security dtmf-security-trigger
     dtmf-security-trigger-end duration endpoint-learning extmap file frequencies frequency from-tags
-    generate-rtcp ice-advice ice-feedback ice-policy media-echo moh network network-legs pause ptime
+    generate-rtcp ice-advice ice-feedback media-echo moh pause ptime
     ptime-reverse record-call recording-dir recording-file recording-pattern repacketize repeat-duration
     repeat-times sdp-attr sdp-media-remove set-label start-pos t.38 template to-label trigger trigger-end
-    trigger-end-digits trigger-end-time user-agent volume xmlrpc-callback
+    trigger-end-digits trigger-end-time volume xmlrpc-callback
     """
 )
 

@@ -1,0 +1,109 @@
+"""``ICE=optimize`` for one exchange: what stands in the way, who is where, and what was decided.
+
+The rules are in ``relay.ice.policy`` (the call) and ``sdp.choose`` (the
+candidates); here they get what a call knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import sdp
+from relay.calls import leg_security
+from relay.calls.state import Leg, Media, Mode
+from relay.ice.policy import Decision, Optimizer, Policy, Result, decide, same_site
+from relay.ng.request import Request
+from sdp.choose import Context
+from sdp.ice import read as read_ice
+from sdp.media import rtcp_mux
+
+END_TO_END_MUX = frozenset(("demux", "accept", "reject"))
+"""Words that make rtcp-mux another thing on each leg."""
+
+
+def note_place(sender: Leg, receiver: Leg, request: Request) -> None:
+    """Take over what the proxy says of where the parties are, and under which policy."""
+    first, second = request.network_legs
+    said = (first, second) if request.command == "offer" else (second, first)
+    sender.network = said[0] or request.network or sender.network
+    receiver.network = said[1] or receiver.network
+    sender.hint = request.received_from or sender.hint
+    sender.user_agent = request.user_agent or sender.user_agent
+    receiver.policy = request.ice_policy or receiver.policy
+
+
+def policy_of(leg: Leg, optimizer: Optimizer, direction: str) -> Policy:
+    """The policy of a leg that is told something; ``direction``: by an ``offer`` or by an ``answer``."""
+    named = optimizer.named(leg.policy) if leg.policy is not None else None
+    return named or optimizer.fitting(leg.interface, direction, leg.place.family)
+
+
+def decide_offer(
+    session: sdp.Session, request: Request, sender: Leg, receiver: Leg, optimizer: Optimizer
+) -> Decision:
+    """What an offer under ``optimize`` results in. What a leg of the call does already, it goes on doing."""
+    legs = (sender,) if "reset" in request.flags else (receiver, sender)
+    settled = [media for leg in legs for media in leg.medias if media.ice is not None]
+    obstacles = list(_obstacles(session, request, sender, receiver))
+    if settled:
+        passed = any(media.ice is not None and media.ice.mode is Mode.PASSED for media in settled)
+        result = Result.ASSIST if passed and not obstacles else Result.RELAY
+        before = next((media.decision for media in settled if media.decision is not None), None)
+        same = before is not None and before.result is result
+        return before if before is not None and same else Decision(result, "settled")
+    policy = policy_of(receiver, optimizer, "offer")
+    return decide(policy, (sender.place, receiver.place), optimizer, obstacles)
+
+
+def _obstacles(session: sdp.Session, request: Request, sender: Leg, receiver: Leg) -> Iterator[str]:
+    """Codes of what needs ICE to end here: one of the medias, or the way between the parties."""
+    live = [section for section in session.medias if section.port != 0]
+    if "ice-reject" in request.flags or not any(read_ice(session, section).offered for section in live):
+        yield "no-ice"
+    if sender.interface != receiver.interface:
+        yield "interfaces"
+    for index, section in enumerate(session.medias):
+        if section.port == 0:
+            continue
+        if _remuxes(request, section):
+            yield "rtcp-mux"
+        theirs = _media(receiver, index)
+        if not leg_security.may_pass(leg_security.read(session, section), theirs, request):
+            yield "keys"
+
+
+def _remuxes(request: Request, section: sdp.Media) -> bool:
+    words = request.rtcp_mux
+    added = bool(words & {"offer", "require"}) and not rtcp_mux(section)
+    return added or bool(words & END_TO_END_MUX)
+
+
+def _media(leg: Leg, index: int) -> Media | None:
+    return leg.medias[index] if index < len(leg.medias) else None
+
+
+def known(sender: Leg, receiver: Leg, index: int, optimizer: Optimizer) -> Context:
+    """What is known of the places of the two, for candidates of the sender's media ``index``."""
+    one, other = optimizer.remembered(sender.place), optimizer.remembered(receiver.place)
+    theirs = _media(receiver, index)
+    heard = theirs.ice.candidates if theirs is not None and theirs.ice is not None else ()
+    return Context(
+        same_site=same_site(sender.place, receiver.place),
+        peer_listens_on_tcp=any(c.extension("tcptype") in ("passive", "so") for c in heard),
+        udp_works=other.udp_works,
+        needs_turn=one.needs_turn,
+        symmetric=one.symmetric and other.symmetric,
+    )
+
+
+def summary(decision: Decision, receiver: Leg) -> str:
+    """One line for the log: the decision, and how many candidates were kept and dropped, by reason."""
+    verdicts = [verdict for media in receiver.medias for verdict in media.verdicts]
+    dropped = Counter(str(verdict.reason) for verdict in verdicts if not verdict.kept)
+    reasons = ",".join(f"{reason}:{count}" for reason, count in sorted(dropped.items()))
+    kept, own = sum(one.kept for one in verdicts), sum(len(media.own) for media in receiver.medias)
+    return (
+        f"result={decision.result} reason={decision.why} kept={kept} own={own} dropped={dropped.total()}"
+        + (f" ({reasons})" if reasons else "")
+    )
