@@ -196,8 +196,8 @@ def choose(values: Iterable[str], context: Context, limit: int = LIMIT) -> tuple
     """One verdict for each value (what follows ``a=candidate:``), in order.
 
     What is kept has distinct priorities, with room for ``RESERVED`` more below them. At most ``limit`` are
-    kept per component, at least one of each address family if ``limit`` allows. Candidates after the first
-    ``MAX_READ`` are dropped unread.
+    kept per component, at least one of each address family if ``limit`` allows, and one of a TURN server
+    that is needed. Candidates after the first ``MAX_READ`` are dropped unread.
     """
     texts = list(values)
     read = [_parse(text) for text in texts[:MAX_READ]]
@@ -244,12 +244,15 @@ def renumbered(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
 
 
 def _limited(candidates: dict[int, Candidate], limit: int) -> dict[int, Candidate]:
-    """The best ``limit`` of each component, but first the best one of each family."""
+    """The best ``limit`` of each component, but first the best one of each family.
+
+    A TURN server's candidate that got so far is needed, so it counts as a family of its own.
+    """
     kept: set[int] = set()
     order = sorted(candidates, key=lambda index: -candidates[index].priority)
     for component in {candidate.component for candidate in candidates.values()}:
         own = [index for index in order if candidates[index].component == component]
-        best = {_family(candidates[index]): index for index in reversed(own)}
+        best = {_group(candidates[index]): index for index in reversed(own)}
         first = [index for index in own if index in best.values()]
         kept.update([*first, *(index for index in own if index not in first)][:limit])
     return {index: candidates[index] for index in sorted(kept)}
@@ -296,9 +299,9 @@ def _is_mdns(candidate: Candidate) -> bool:
     return candidate.address.lower().endswith(".local")
 
 
-def _family(candidate: Candidate) -> int:
+def _group(candidate: Candidate) -> tuple[bool, int]:
     ip = _ip(candidate)
-    return 0 if ip is None else ip.version
+    return candidate.type.lower() == "relay", 0 if ip is None else ip.version
 
 
 def _cost(candidate: Candidate) -> int:

@@ -8,7 +8,7 @@ us, which takes both legs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
@@ -278,8 +278,7 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
 
 def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wording) -> IceOut:
     """The same under ``ICE=optimize``: every candidate has a verdict, and ours have an order."""
-    addresses = [path.port.at for path in media.streams[0].paths[: wording.policy.own]]
-    ranks = interleaved([6 if at.family == "IP6" else 4 for at in addresses])
+    ranks = _ranks(media, wording.policy.own)
     if not media.assisted:
         media.verdicts = tuple(
             Verdict(text, False, useless(text)) for text in wording.values[:MAX_CANDIDATES]
@@ -295,18 +294,27 @@ def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wordi
     return IceOut(None, None, media.own, verdicts=media.verdicts)
 
 
+def _ranks(media: Media, limit: int) -> dict[int, int]:
+    """Which of our addresses are told, with the rank of each: the default one, and the best others."""
+    ranks = interleaved([6 if path.port.at.family == "IP6" else 4 for path in media.streams[0].paths])
+    best = sorted(range(len(ranks)), key=lambda place: (place != 0, ranks[place]))
+    return {place: ranks[place] for place in sorted(best[:limit])}
+
+
 def _own(
     kept: Sequence[Candidate],
     media: Media,
     wording: Wording,
     kind: str = "host",
-    ranks: Sequence[int] | None = None,
+    ranks: Mapping[int, int] | None = None,
 ) -> tuple[Candidate, ...]:
     """Our candidates, the address of the ``c=`` line first, below all that the peers have of their own.
 
-    ``ranks``: of the first addresses by priority, 0 is the best; without them all, in their order.
+    ``ranks``: which addresses, and their order by priority, 0 is the best; without them all, in theirs.
     """
     streams = media.streams if wording.with_rtcp else media.streams[:1]
+    if ranks is None:
+        ranks = {place: place for place in range(len(streams[0].paths))}
     return tuple(
         _candidate(
             stream.component,
@@ -315,7 +323,7 @@ def _own(
             wording.address,
             own_priority(kept, stream.component, kind, rank),
         )
-        for place, rank in enumerate(range(len(streams[0].paths)) if ranks is None else ranks)
+        for place, rank in ranks.items()
         for stream in streams
     )
 
