@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 import click
 
@@ -92,6 +93,32 @@ def bench(arguments: tuple[str, ...]) -> None:
     from relay import bench as measuring
 
     sys.exit(measuring.main(list(arguments)))
+
+
+@main.command()
+@click.argument("file", type=click.File(encoding="utf-8", errors="surrogateescape"))
+@click.option(
+    "--network",
+    multiple=True,
+    metavar="ID",
+    help="Network of the phone that wrote it; given again, of the other phone. Equal ones are one site.",
+)
+@click.option(
+    "--policy", default="default", metavar="NAME [KEY=VALUE]...", help="A policy, as for icerelay serve."
+)
+def plan(file: TextIO, network: tuple[str, ...], policy: str) -> None:
+    """Say what ICE=optimize would keep and drop of the SDP in FILE (- is standard input), and why."""
+    from relay.config.policies import parse_policy
+    from relay.plan import explain
+    from sdp.session import SdpError
+
+    try:
+        (parsed,) = parse_policy(policy, ())
+        for line in explain(file.read(), network, parsed):
+            click.echo(line.encode("utf-8", "backslashreplace"))
+    except (SdpError, ValueError) as error:
+        click.echo(f"icerelay: {error}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

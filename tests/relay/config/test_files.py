@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,71 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         ConfigError, match=r"nothing\.toml: No such file or directory; write --config-file=FILE"
     ):
         load({"config-file": [str(tmp_path / "nothing.toml")]}, MACHINE)
+
+
+POLICIES = """\
+interface = "192.0.2.7"
+
+[policy.office]
+interface = "in"
+assist = "always"
+drop = ["mdns", "tcp"]
+
+[policy.rest]
+assist = ["same-site", "far-relay"]
+direct = 2
+"""
+
+
+def test_each_policy_has_a_table_in_the_toml_and_a_line_elsewhere(toml: Path, conf: Path) -> None:
+    lines = """[rtpengine]
+interface = 192.0.2.7
+policy = office interface=in assist=always drop=mdns,tcp; rest direct=2
+"""
+    found = written(toml, POLICIES).settings.policy
+    assert [(one.name, one.direct, one.interface) for one in found] == [
+        ("office", 4, "in"),
+        ("rest", 2, None),
+    ]
+    assert (found[0].assist, found[0].drop) == (
+        frozenset(("always",)),
+        frozenset(("mdns", "tcp")),
+    )
+    assert written(conf, lines).settings.policy == found
+
+
+@pytest.mark.parametrize(
+    ("changed", "into", "complaint"),
+    [
+        ('assist = "always"', 'assist = "often"', "icerelay.toml:3: policy = office interface=in assist"),
+        ("direct = 2", "direct = 8", "icerelay.toml:8: policy = rest assist="),
+        ("direct = 2", "own = 0", "icerelay.toml:8: policy = rest assist="),
+        ("[policy.office]", "[policy]\nx = 1\n[policy.office]", "icerelay.toml:1: x: stands in no policy"),
+        ("[policy.rest]", "[polics.rest]", "icerelay.toml:8: [polics]: settings stand at the top"),
+    ],
+)
+def test_errors_in_a_policy_name_its_table(toml: Path, changed: str, into: str, complaint: str) -> None:
+    assert error(toml, POLICIES.replace(changed, into)).startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("", "a policy begins with its name"),
+        ("assist=never", "a policy begins with its name"),
+        ("x direction=up", "no direction: up; write offer (who is called) or answer (who calls)"),
+        ("x drop=udp", "drop=udp is not known; write some of host,srflx,prflx,relay,tcp,mdns,ip4,ip6"),
+        ("x assist=", "assist= is not known; write never or some of same-site,far-relay,always"),
+        ("x own=5", "5 is no number of candidates; write 1 to 4"),
+        ("x interface=", "a value is missing after the ="),
+        ("x more", "more is no part of a policy; write key=value"),
+    ],
+)
+def test_a_wrong_policy_is_refused_with_what_to_write(line: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        load({"interface": ["192.0.2.7"], "policy": [line]}, MACHINE)
+
+
+def test_a_policy_may_forbid_to_assist() -> None:
+    (policy,) = load({"interface": ["192.0.2.7"], "policy": ["x assist=never"]}, MACHINE).settings.policy
+    assert policy.assist == frozenset()

@@ -101,6 +101,22 @@ SAME: list[tuple[str, Any, list[dict[str, Value]]]] = [
     ("ice", "force", [{"ICE": ["force", "trickle"]}, {"ICE": "trickle,force"}, {"flags": ["webrtc"]}]),
     ("ice", "remove", [{"ICE": "remove", "flags": ["webrtc"]}]),
     ("ice", "optimize", [{"ICE": "optimize"}]),
+    ("ice_policy", "office", [{"ICE-policy": "office"}, {"rtpp-flags": "ice-policy=office"}]),
+    ("network", "a1b2", [{"network": "a1b2"}, {"rtpp-flags": "network=a1b2"}]),
+    ("network", "x" * 64, [{"network": "x" * 64}]),
+    ("network", None, [{}, {"network": ""}]),
+    (
+        "network_legs",
+        ("hq", "lte:26201"),
+        [
+            {"network-legs": {"from": "hq", "to": "lte:26201"}},
+            {"network legs": ["hq", "lte:26201"]},
+            {"network-legs": "hq, lte:26201"},
+            {"rtpp-flags": "network-legs=hq,lte:26201"},
+        ],
+    ),
+    ("network_legs", (None, "x"), [{"network-legs": {"to": "x"}}, {"network-legs": ",x"}]),
+    ("user_agent", "Linphone/5", [{"user-agent": "Linphone/5"}, {"User Agent": "Linphone/5"}]),
     (
         "flags",
         {"trickle-ice"},
@@ -312,3 +328,25 @@ def test_dtls_options_are_read() -> None:
         {"command": "offer", "dtls": "disable", "DTLS-reverse": "passive", "DTLS fingerprint": "SHA-1"}
     )
     assert (request.dtls, request.dtls_reverse, request.dtls_fingerprint) == ("off", "passive", "sha-1")
+
+
+@pytest.mark.parametrize(
+    ("message", "warning"),
+    [
+        ({"network": "x" * 65}, "longer than 64 bytes: network '(not shown)'"),
+        ({"network": "é" * 33}, "longer than 64 bytes: network '(not shown)'"),
+        ({"network": ["cafe"]}, "not a string: network '(not shown)'"),
+        ({"network": 5}, "not a string: network '(not shown)'"),
+        ({"network-legs": "cafe"}, "not a pair: network-legs '(not shown)'"),
+        ({"network-legs": 5}, "not a pair: network-legs '(not shown)'"),
+        ({"network-legs": {"from": "x" * 65}}, "longer than 64 bytes: network-legs '(not shown)'"),
+        ({"network-legs": {"from": ["cafe"]}}, "not a string: network-legs '(not shown)'"),
+        ({"user-agent": "x" * 257}, "longer than 256 bytes: user-agent '(not shown)'"),
+    ],
+)
+def test_a_network_that_makes_no_sense_is_noted_without_being_shown(
+    message: dict[str, Value], warning: str
+) -> None:
+    request = parse({"command": "offer", **message})
+    assert request.warnings == (warning,)
+    assert (request.network, request.network_legs, request.user_agent) == (None, (None, None), None)
