@@ -147,7 +147,7 @@ class Exchange:
     def _optimize(self) -> None:
         request, named = self.request, self.request.ice_policy
         if named is not None and self.optimizer.named(named) is None:
-            self.notes.append("unknown ice-policy, the one that fits is used instead")
+            self.notes.append(f"unknown ice-policy {named[:64]!r}, the one that fits is used instead")
         if request.ice == "optimize":
             self.decision = optimizing.decide_offer(
                 self.session, request, self.sender, self.receiver, self.optimizer

@@ -257,7 +257,7 @@ def report_of(reply: dict[str, Any]) -> dict[str, Any]:
 
 def test_an_unknown_policy_is_noted_and_changes_nothing() -> None:
     outcome = Desk().command("offer", sdp=CALLER, call_id="c", from_tag="A", ice_policy="x", **SAME)
-    assert outcome.notes == ("unknown ice-policy, the one that fits is used instead",)
+    assert outcome.notes == ("unknown ice-policy 'x', the one that fits is used instead",)
     assert "result=assist reason=same-site" in outcome.decided
 
 
