@@ -50,17 +50,20 @@ def decide_offer(
         passed = any(media.ice is not None and media.ice.mode is Mode.PASSED for media in settled)
         result = Result.ASSIST if passed and not obstacles else Result.RELAY
         before = next((media.decision for media in settled if media.decision is not None), None)
-        same = before is not None and before.result is result
-        return before if before is not None and same else Decision(result, "settled")
+        if before is not None and before.result is result:
+            return before
+        return Decision(result, obstacles[0] if passed and obstacles else "settled")
     policy = policy_of(receiver, optimizer, "offer")
     return decide(policy, (sender.place, receiver.place), optimizer, obstacles)
 
 
 def _obstacles(session: sdp.Session, request: Request, sender: Leg, receiver: Leg) -> Iterator[str]:
     """Codes of what needs ICE to end here: one of the medias, or the way between the parties."""
-    live = [section for section in session.medias if section.port != 0]
-    if "ice-reject" in request.flags or not any(read_ice(session, section).offered for section in live):
+    said = [read_ice(session, section) for section in session.medias if section.port != 0]
+    if "ice-reject" in request.flags or not any(one.offered for one in said):
         yield "no-ice"
+    if any(one.lite for one in said):
+        yield "ice-lite"
     if sender.interface != receiver.interface:
         yield "interfaces"
     for index, section in enumerate(session.medias):

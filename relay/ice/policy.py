@@ -6,7 +6,7 @@ of networks comes in as ``Remembered``, what the operator wants as ``Policy``.
 
     both phones have ICE, nothing needs the media
                  |                       no
-                 +---------------------------> relay (no-ice, keys, rtcp-mux, interfaces)
+                 +---------------------------> relay (no-ice, ice-lite, keys, rtcp-mux...)
                  v
     policy says always / one site / far relay
                  |                       none of them
@@ -46,8 +46,8 @@ class Result(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``why`` is a code: ``default``, ``no-ice``, ``keys``, ``rtcp-mux``, ``interfaces``, ``policy``,
-    ``same-site``, ``far-relay``, or ``settled`` where a leg of the call had its mode before."""
+    """``why`` is a code: ``default``, ``no-ice``, ``ice-lite``, ``keys``, ``rtcp-mux``, ``interfaces``,
+    ``policy``, ``same-site``, ``far-relay``, or ``settled`` where a leg of the call had its mode before."""
 
     result: Result
     why: str

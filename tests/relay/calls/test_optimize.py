@@ -121,6 +121,7 @@ def test_the_memory_is_asked_for_the_places_of_both() -> None:
     [
         ({}, sdp(), "no-ice"),
         ({"flags": ["ICE-reject"]}, CALLER, "no-ice"),
+        ({}, CALLER.replace("m=audio", "a=ice-lite\r\nm=audio"), "ice-lite"),
         ({"transport_protocol": "RTP/SAVP"}, CALLER, "keys"),
         ({"flags": ["SDES-off"]}, CALLER, "keys"),
         ({"DTLS": "passive"}, CALLER, "keys"),
@@ -163,6 +164,15 @@ def test_a_re_offer_keeps_the_mode_wherever_the_phones_are_then(
     back = desk.offer(CALLEE, from_tag="B", to_tag="A", **again)
     assert (ice(back).ufrag, told(back)) == (ice(answer).ufrag, told(answer))
     assert {report(desk, tag)["mode"] for tag in ("A", "B")} == {mode}
+
+
+def test_a_re_offer_that_asks_for_keys_of_the_relay_ends_ice_there_and_says_so() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(CALLER, **SAME)
+    desk.answer(CALLEE)
+    again = desk.offer(CALLER, to_tag="B", ICE="optimize", transport_protocol="RTP/SAVP")
+    assert ice(again).ufrag != ALICE_KEYS.ufrag
+    assert (report(desk, "B")["mode"], report(desk, "B")["why"]) == ("relay", "keys")
 
 
 def test_a_forced_re_offer_ends_ice_at_the_relay() -> None:
