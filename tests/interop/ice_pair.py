@@ -17,7 +17,7 @@ import aioice.ice
 
 from sdp.ice import read
 from sdp.session import Session
-from tests.interop.ng import NgClient
+from tests.ng import NgClient
 
 LIMIT = 20.0
 ALICE, BOB = "10.9.0.2", "10.9.0.3"

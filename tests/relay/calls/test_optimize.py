@@ -163,7 +163,8 @@ def test_a_re_offer_keeps_the_mode_wherever_the_phones_are_then(
     assert (ice(repeated).ufrag, told(repeated)) == (ice(offer).ufrag, told(offer))
     back = desk.offer(CALLEE, from_tag="B", to_tag="A", **again)
     assert (ice(back).ufrag, told(back)) == (ice(answer).ufrag, told(answer))
-    assert {report(desk, tag)["mode"] for tag in ("A", "B")} == {mode}
+    why = "same-site" if mode == "assist" else "default"
+    assert {(report(desk, tag)["mode"], report(desk, tag)["why"]) for tag in ("A", "B")} == {(mode, why)}
 
 
 def test_a_re_offer_that_asks_for_keys_of_the_relay_ends_ice_there_and_says_so() -> None:
@@ -312,6 +313,25 @@ def test_our_families_take_turns_and_the_first_of_the_callers_family_is_the_defa
     assert [":" in candidate.address for candidate in ours] == [True, False, True, False]
     assert told(offer)[0] == RELAY
     assert (RELAY, told(offer)[1]) in {(c.address, c.port) for c in ours}
+
+
+@pytest.mark.parametrize("options", [SAME, ELSEWHERE], ids=["assist", "relay"])
+def test_the_one_candidate_that_a_policy_leaves_us_is_the_default_one(options: dict[str, Any]) -> None:
+    desk = Desk(PLAIN)
+    desk.registry.optimizer = Optimizer((Policy("one", own=1),))
+    offer = desk.offer(CALLER, **options)
+    ours = [
+        c for c in ice(offer).candidates if c.component == 1 and c.address in (at.address for at in PLAIN)
+    ]
+    assert [(c.address, c.port) for c in ours] == [told(offer)]
+
+
+def test_a_call_that_was_forced_stays_at_the_relay_under_optimize() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(CALLER, **{**SAME, "ICE": "force"})
+    desk.answer(CALLEE, received_from="203.0.113.77")
+    desk.offer(CALLER, to_tag="B", **SAME)
+    assert (report(desk, "B")["mode"], report(desk, "B")["why"]) == ("relay", "settled")
 
 
 def test_a_callers_ten_thousand_candidates_are_answered_with_a_few() -> None:
