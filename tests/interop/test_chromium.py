@@ -291,6 +291,23 @@ def test_browsers_that_bundle_all_see_each_other_end_to_end(relay: Relay, browse
     run(scenario)
 
 
+@pytest.mark.parametrize("legs", ["hq,hq", "hq,branch"], ids=["assist", "relay"])
+def test_browsers_see_each_other_wherever_they_are(relay: Relay, browser: Chromium, legs: str) -> None:
+    options: dict[str, Value] = {"ICE": "optimize", "network-legs": legs}
+
+    async def scenario() -> None:
+        async with (
+            WebPhone(browser, video=True, bundlePolicy="max-bundle") as caller,
+            WebPhone(browser, video=True, frequency=OTHER_TONE, bundlePolicy="max-bundle") as callee,
+        ):
+            await call_browser(relay, caller, callee, options=options)
+            await assert_see_each_other(caller, callee)
+            await call_browser(relay, caller, callee, options=options)
+            await assert_see_each_other(caller, callee)
+
+    run(scenario)
+
+
 def with_another_fingerprint(sdp: str) -> str:
     """One octet of the certificate's hash is another one."""
     head, _, tail = sdp.partition("a=fingerprint:sha-256 ")
