@@ -23,7 +23,7 @@ from relay.ice.outputs import Output
 from relay.ice.policy import Decision, Optimizer, Result
 from relay.ng.request import Request
 from sdp.bundle import leaders
-from sdp.ice import IceDescription, candidate_values
+from sdp.ice import IceDescription
 from sdp.ice import read as read_ice
 from sdp.media import Connection, is_rtp, origin, rtcp_mux
 from sdp.protocol import Profile
@@ -428,7 +428,11 @@ class Exchange:
             candidates=not theirs.follows,
         )
         if lead.decision is not None:
-            wording = self._judged(wording, theirs.index, told)
+            between = optimizing.Between(self.sender, self.receiver, self.request.command)
+            section = self.session.medias[theirs.index]
+            wording = optimizing.judged(
+                wording, between, theirs.index, section, told.said.ufrag, self.optimizer, self.interfaces
+            )
         direction = "sendonly" if held and ours.direction == "sendrecv" else ours.direction
         return MediaOut(
             port=port.number,
@@ -442,20 +446,6 @@ class Exchange:
             mid=told.mid,
             ice=leg_ice.describe(lead, told.said, wording),
         )
-
-    def _judged(self, wording: leg_ice.Wording, index: int, told: Terms) -> leg_ice.Wording:
-        """What ``ICE=optimize`` has to know of the sender's candidates."""
-        policy = optimizing.policy_of(self.receiver, self.optimizer, self.request.command)
-        known = optimizing.known(self.sender, self.receiver, index, self.optimizer)
-        context = replace(
-            known,
-            components=frozenset((1,) if told.single_port else (1, 2)),
-            ufrag=told.said.ufrag,
-            dropped=policy.drop,
-            is_ours=lambda address, port: self.interfaces.is_ours((address, port)),
-        )
-        values = candidate_values(self.session.medias[index])
-        return replace(wording, values=values, context=context, policy=policy)
 
     def _connection(self, at: LocalAddress) -> Connection:
         """The address that the receiver is told to send to."""

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import sdp
 from relay.calls import leg_security
+from relay.calls.interfaces import Interfaces
+from relay.calls.leg_ice import Wording
 from relay.calls.state import Leg, Media, Mode
 from relay.ice.policy import Decision, Optimizer, Policy, Result, decide, same_site
 from relay.ng.request import Request
 from sdp.choose import Context
+from sdp.ice import candidate_values
 from sdp.ice import read as read_ice
 from sdp.media import rtcp_mux
 
@@ -84,6 +88,36 @@ def _remuxes(request: Request, section: sdp.Media) -> bool:
 
 def _media(leg: Leg, index: int) -> Media | None:
     return leg.medias[index] if index < len(leg.medias) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Who is told of whom, by an ``offer`` or by an ``answer``."""
+
+    sender: Leg
+    receiver: Leg
+    command: str
+
+
+def judged(
+    wording: Wording,
+    between: Between,
+    index: int,
+    section: sdp.Media,
+    ufrag: str | None,
+    optimizer: Optimizer,
+    interfaces: Interfaces,
+) -> Wording:
+    """The wording of media ``index``, with what is to be known of the sender's candidates."""
+    policy = policy_of(between.receiver, optimizer, between.command)
+    context = replace(
+        known(between.sender, between.receiver, index, optimizer),
+        components=frozenset((1, 2) if wording.with_rtcp else (1,)),
+        ufrag=ufrag,
+        dropped=policy.drop,
+        is_ours=lambda address, port: interfaces.is_ours((address, port)),
+    )
+    return replace(wording, values=candidate_values(section), context=context, policy=policy)
 
 
 def known(sender: Leg, receiver: Leg, index: int, optimizer: Optimizer) -> Context:
