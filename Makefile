@@ -10,7 +10,7 @@
 PYTHON ?= python3
 # Debian packages of the programs that the tests call through.
 PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules nftables \
-	openssl sip-tester
+	openssl redis-server sip-tester
 # Debian's package of the relay that ours is measured against, and what to leave out or make shorter.
 RIVAL := rtpengine-daemon
 BENCH ?=

@@ -1,0 +1,259 @@
+"""Keeps what is known of networks at hand, and in step with where it is stored.
+
+Nobody who asks ever waits: what is not at hand is unknown for now, and fetched
+by a thread. That thread alone talks to the store, and collects changes for a
+second. While the store cannot be used, changes are applied to what is at hand,
+and wait (to a limit) until it can.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+
+from relay.memory.knowledge import Network
+from relay.memory.record import Record
+from relay.store.backend import Backend, Change, StoreError, applied
+
+log = logging.getLogger("icerelay.memory")
+
+BATCH = 1.0
+"""Seconds in which changes are collected."""
+RETRY = 5.0
+"""Seconds from a failure to the next attempt."""
+TRIM = 600.0
+"""Seconds between looks for what is too old."""
+FRESH = 5.0
+"""Seconds for which a state is believed that other relays change as well."""
+AT_HAND = 100_000
+"""Networks; about 100 MB if all of them are well known."""
+MOST_WAITING = 50_000
+"""Changes, records and look-ups each that wait for the store."""
+
+
+class Keeper:
+    """The memory at hand. All methods but ``stop`` and ``settle`` take microseconds."""
+
+    def __init__(self, backend: Backend, clock: Callable[[], float] = time.time) -> None:
+        self.errors: Counter[str] = Counter()
+        """Failures of the store, by reason."""
+        self.lost = 0
+        """Changes, records and look-ups for which no room was left."""
+        self._backend = backend
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[Network | None, float]] = OrderedDict()
+        self._wanted: dict[bytes, None] = {}
+        self._changes: dict[bytes, list[Change]] = {}
+        self._waiting = 0
+        self._records: list[tuple[float, Record]] = []
+        self._forget: dict[bytes, None] = {}
+        self._at_hand: dict[bytes, int] = {}
+        """How many of the waiting changes of a key ``_known`` has already, for the store fails."""
+        self._failed_at: float | None = None
+        self._trimmed = 0.0
+        self._stopping = False
+        self._hurry = 0
+        self._rounds = 0
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
+        self._thread.start()
+
+    @property
+    def networks(self) -> int:
+        """At hand."""
+        return len(self._known)
+
+    @property
+    def waiting(self) -> int:
+        """Changes and records that are not stored yet."""
+        return self._waiting + len(self._records)
+
+    @property
+    def broken(self) -> bool:
+        """The store could not be used the last time."""
+        return self._failed_at is not None
+
+    def recall(self, key: bytes) -> Network | None:
+        """What is known of it, as far as it is at hand."""
+        with self._wake:
+            found = self._known.get(key)
+            if found is not None:
+                self._known.move_to_end(key)
+            if found is None or (self._backend.shared and time.monotonic() - found[1] > FRESH):
+                if len(self._wanted) < MOST_WAITING:
+                    self._wanted[key] = None
+                    self._wake.notify()
+                else:
+                    self.lost += 1
+            return found[0] if found is not None else None
+
+    def change(self, key: bytes, change: Change) -> None:
+        """Something was learnt of it."""
+        with self._wake:
+            if self._waiting >= MOST_WAITING:
+                self.lost += 1
+                return
+            self._changes.setdefault(key, []).append(change)
+            self._waiting += 1
+
+    def write_down(self, record: Record) -> None:
+        """Keep the record itself."""
+        with self._wake:
+            if len(self._records) < MOST_WAITING:
+                self._records.append((self._clock(), record))
+            else:
+                self.lost += 1
+
+    def forget(self, key: bytes) -> None:
+        """Nothing is to be left of it."""
+        with self._wake:
+            self._known[key] = (None, time.monotonic())
+            self._waiting -= len(self._changes.pop(key, ()))
+            self._at_hand.pop(key, None)
+            self._records = [one for one in self._records if one[1].network != key]
+            self._forget[key] = None
+            self._wake.notify()
+
+    def settle(self, timeout: float = 10.0) -> None:
+        """Wait until whatever was asked of the store before has been tried."""
+        with self._wake:
+            self._hurry += 1
+            target = self._rounds + 2  # the one that runs may have begun before
+            self._wake.notify()
+            self._wake.wait_for(lambda: self._rounds >= target or not self._thread.is_alive(), timeout)
+            self._hurry -= 1
+
+    def stop(self) -> None:
+        """Store what waits, if the store can be used, and let go of it."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    # The thread.
+
+    def _run(self) -> None:
+        stop = False
+        next_batch = time.monotonic() + BATCH
+        while not stop:
+            with self._wake:
+                self._wake.wait_for(self._urgent, max(0.0, next_batch - time.monotonic()))
+                stop = self._stopping
+            everything = stop or bool(self._hurry) or time.monotonic() >= next_batch
+            if everything:
+                next_batch = time.monotonic() + BATCH
+            self._try(everything)
+            with self._wake:
+                self._rounds += 1
+                self._wake.notify_all()
+        self._backend.close()
+
+    def _urgent(self) -> bool:
+        resting = self._failed_at is not None and time.monotonic() < self._failed_at + RETRY
+        return self._stopping or bool(self._hurry) or bool((self._wanted or self._forget) and not resting)
+
+    def _try(self, everything: bool) -> None:
+        urged = self._stopping or self._hurry
+        if self._failed_at is not None and time.monotonic() < self._failed_at + RETRY and not urged:
+            return
+        try:
+            self._do_forget()
+            self._fetch()
+            if everything:
+                self._store()
+        except StoreError as error:
+            self._fail(error.reason, str(error))
+        except Exception:  # ours: the relay goes on without memory rather than with half a thread
+            log.exception("memory: a fault of icerelay")
+            self._fail("fault", "see above")
+        else:
+            if self._failed_at is not None:
+                log.warning("memory: the store works again")
+            self._failed_at = None
+
+    def _fail(self, reason: str, text: str) -> None:
+        self.errors[reason] += 1
+        if self._failed_at is None:
+            log.error(
+                "memory: the store cannot be used (%s), calls go on with what is at hand: %s", reason, text
+            )
+        self._failed_at = time.monotonic()
+        self._learn_at_hand()
+
+    def _do_forget(self) -> None:
+        with self._wake:
+            keys = list(self._forget)
+        if keys:
+            self._backend.forget(keys)
+            with self._wake:
+                for key in keys:
+                    self._forget.pop(key, None)
+
+    def _fetch(self) -> None:
+        with self._wake:
+            keys, self._wanted = list(self._wanted), {}
+        if keys:
+            found = self._backend.read(keys)
+            with self._wake:
+                for key in keys:
+                    if key not in self._forget and key not in self._at_hand:
+                        self._keep(key, found.get(key))
+
+    def _store(self) -> None:
+        with self._wake:
+            changes = {key: tuple(many) for key, many in self._changes.items()}
+            records = list(self._records)
+        done: dict[bytes, Network] = {}
+        try:
+            if changes:
+                self._backend.update(changes, done)
+        finally:
+            with self._wake:
+                for key, state in done.items():
+                    self._stored(key, len(changes[key]), state)
+        if records:
+            self._backend.write_down(records)
+            with self._wake:
+                written = set(map(id, records))
+                self._records = [one for one in self._records if id(one) not in written]
+        now = time.monotonic()
+        if not self._trimmed or now >= self._trimmed + TRIM:
+            self._backend.trim(self._clock())
+            self._trimmed = now
+
+    def _stored(self, key: bytes, number: int, state: Network) -> None:
+        """The first ``number`` changes of ``key`` are in the store, unless it was forgotten meanwhile."""
+        waiting = self._changes.get(key)
+        if waiting is None or key in self._forget:
+            return
+        self._waiting -= number
+        self._at_hand.pop(key, None)
+        if len(waiting) == number:
+            del self._changes[key]
+        else:
+            self._changes[key] = waiting[number:]
+        self._keep(key, state)
+
+    def _learn_at_hand(self) -> None:
+        """What waits is known here already. It is stored later on top of what is stored then."""
+        with self._wake:
+            waiting = [
+                (key, len(many), self._known.get(key, (None, 0.0))[0], many[self._at_hand.get(key, 0) :])
+                for key, many in self._changes.items()
+                if len(many) > self._at_hand.get(key, 0)
+            ]
+        for key, number, state, changes in waiting:
+            after = applied(state, changes)
+            with self._wake:
+                if key not in self._forget:
+                    self._keep(key, after)
+                    self._at_hand[key] = number
+
+    def _keep(self, key: bytes, state: Network | None) -> None:
+        self._known[key] = (state, time.monotonic())
+        self._known.move_to_end(key)
+        while len(self._known) > AT_HAND:
+            self._known.popitem(last=False)

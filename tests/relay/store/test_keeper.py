@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.memory.knowledge import Network
+from relay.store import keeper as keeping
+from relay.store import sqlite
+from relay.store.keeper import Keeper
+from relay.store.redis import RedisStore
+from relay.store.sqlite import SqliteStore
+from tests.relay.memory.world import START
+from tests.relay.store.redis_server import RedisServer
+from tests.relay.store.stores import HOME, MONTH, RECORD, WORK, learnt
+
+
+def keeper_of(path: Path) -> Keeper:
+    return Keeper(SqliteStore(str(path), MONTH), clock=lambda: START)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "memory.db"
+
+
+@pytest.fixture
+def keeper(path: Path) -> Iterator[Keeper]:
+    keeper = keeper_of(path)
+    yield keeper
+    keeper.stop()
+
+
+def known(keeper: Keeper, key: bytes = HOME) -> Network | None:
+    """What is known once it was fetched."""
+    keeper.recall(key)
+    keeper.settle()
+    return keeper.recall(key)
+
+
+def rows(keeper: Keeper, key: bytes = HOME) -> int:
+    network = known(keeper, key)
+    return network.rows if network is not None else 0
+
+
+def test_what_is_not_at_hand_is_unknown_and_there_the_next_time(keeper: Keeper, path: Path) -> None:
+    keeper.change(HOME, learnt())
+    keeper.stop()
+    again = keeper_of(path)
+    assert again.recall(HOME) is None
+    assert rows(again) == 1
+    again.stop()
+
+
+def test_what_was_learnt_is_known_after_the_batch(keeper: Keeper) -> None:
+    for _ in range(3):
+        keeper.change(HOME, learnt())
+    keeper.write_down(RECORD)
+    keeper.settle()
+    assert (rows(keeper), keeper.waiting, keeper.errors) == (3, 0, {})
+
+
+def test_nobody_waits_for_a_store_that_hangs(path: Path) -> None:
+    """The store's own thread does. What is asked meanwhile is unknown, and learnt later."""
+    let_go, hanging = threading.Event(), threading.Event()
+
+    class Hanging(SqliteStore):
+        def read(self, keys: object) -> dict[bytes, Network]:
+            hanging.set()
+            assert let_go.wait(10)
+            return {}
+
+    keeper = Keeper(Hanging(str(path), MONTH))
+    assert keeper.recall(HOME) is None
+    assert hanging.wait(10)
+    assert keeper.recall(WORK) is None
+    keeper.change(HOME, learnt())
+    assert keeper.waiting == 1
+    let_go.set()
+    keeper.settle()
+    assert keeper.waiting == 0
+    keeper.stop()
+
+
+def test_a_corrupt_file_is_one_line_in_the_log_and_learning_goes_on_at_hand(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(b"something else " * 1000)
+    with caplog.at_level(logging.WARNING):
+        keeper = keeper_of(path)
+        for number in range(1, 4):
+            keeper.change(HOME, learnt())
+            assert rows(keeper) == number
+        keeper.write_down(RECORD)
+        keeper.stop()
+    (line,) = caplog.messages
+    assert "the store cannot be used (corrupt)" in line
+    assert str(path) in line
+    assert keeper.errors["corrupt"] >= 3
+
+
+def test_what_was_learnt_while_the_file_was_locked_is_stored_once_afterwards(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.05)
+    keeper = keeper_of(path)
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 1
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 2
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 3
+    assert keeper.broken
+    other.execute("ROLLBACK")
+    other.close()
+    assert (rows(keeper), keeper.waiting, keeper.broken) == (3, 0, False)
+    assert caplog.messages[-1] == "memory: the store works again"
+    keeper.stop()
+    assert SqliteStore(str(path), MONTH).read([HOME])[HOME].rows == 3
+
+
+def test_a_full_disk_leaves_what_is_at_hand(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "MOST_PAGES", 12)
+    keeper = keeper_of(path)
+    keys = [bytes([number]) * 16 for number in range(256)]
+    for key in keys:
+        keeper.change(key, learnt())
+    keeper.settle()
+    assert keeper.errors["full"] > 0
+    assert all(keeper.recall(key) is not None for key in keys)
+    keeper.stop()
+
+
+def test_what_waits_has_a_limit_and_what_is_beyond_is_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "MOST_WAITING", 5)
+    path.write_bytes(b"something else " * 1000)
+    keeper = keeper_of(path)
+    for _ in range(8):
+        keeper.change(HOME, learnt())
+        keeper.write_down(RECORD)
+    assert (keeper.waiting, keeper.lost) == (10, 6)
+    keeper.stop()
+
+
+def test_the_networks_at_hand_have_a_limit(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "AT_HAND", 10)
+    for number in range(100):
+        keeper.change(bytes([number]) * 16, learnt())
+    keeper.settle()
+    assert keeper.networks == 10
+    assert rows(keeper, bytes(16)) == 1, "it is in the file"
+
+
+def test_a_forgotten_network_is_forgotten_at_once_and_in_the_file(keeper: Keeper, path: Path) -> None:
+    keeper.change(HOME, learnt())
+    keeper.settle()
+    keeper.change(HOME, learnt())
+    keeper.forget(HOME)
+    assert keeper.recall(HOME) is None
+    keeper.settle()
+    keeper.stop()
+    assert SqliteStore(str(path), MONTH).read([HOME]) == {}
+
+
+def test_without_redis_what_is_at_hand_serves_and_is_added_when_it_comes_back(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    keeper = Keeper(RedisStore(server.url, MONTH))
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 1
+    server.stop()
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 2
+    assert keeper.broken
+    server.start()
+    assert rows(keeper) == 1, "what this Redis had is gone, what waited is not"
+    keeper.stop()
+    client = server.client()
+    assert client.dbsize() == 1
+    client.close()
+    server.stop()
