@@ -17,6 +17,9 @@ from relay.ice.outputs import ConsentLost, Output, Refused, Selected, Send, Usab
 from relay.ice.outputs import Path as IcePath
 from relay.ice.passing import Passer
 
+REQUEST = b"\x00\x01"
+"""How a Binding request begins (RFC 8489, section 5)."""
+
 RECENT = 2.0
 """Seconds since a packet that count as now: the counters are read once a second."""
 
@@ -48,6 +51,7 @@ def _try(
             outputs = before.received(at, datagram, now)
         if outputs and not any(isinstance(output, Refused) for output in outputs):
             media.ice.last_check = now
+            media.ice.seen.check_came(at, now)
         return carry_out(media, outputs, now, resources)
     found = _find(media, at.port)
     if found is None or not media.ice.passers:
@@ -113,13 +117,20 @@ def carry_out(media: Media, outputs: list[Output], now: float, resources: Resour
         match output:
             case Send(path, datagram):
                 resources.send(path.port, path.remote, datagram)
+                if media.ice is not None and datagram.startswith(REQUEST):
+                    media.ice.seen.checks_out += 1
             case Selected(path):
                 if media.ice is not None and media.ice.agent is not None:
+                    media.ice.seen.is_selected(path, now)
                     _settle(media.ice, media.ice.agent, path)
                 _select(media, path)
             case Usable(path):
+                if media.ice is not None:
+                    media.ice.seen.is_usable(path, now)
                 _use_for_now(media, path)
             case ConsentLost(path):
+                if media.ice is not None:
+                    media.ice.seen.consent_lost += 1
                 _lose(media, path)
             case Refused(reason):
                 refused.append(reason)
@@ -149,11 +160,15 @@ def _pass_on(
                 found = _find(media, path.port) if media is not None else None
                 if media is not None and media.ice is not None and found is not None:
                     media.ice.last_check = now
+                    media.ice.seen.check_came(path, now)
+                    media.ice.seen.is_usable(path, now)
                     _accept_only([found[0]], passer.validated(side))
                     _use_for_now(media, path)
             case passing.Nominated(side, path):
                 media = _end_of(call, passer, side)
                 if media is not None:
+                    if media.ice is not None:
+                        media.ice.seen.is_selected(path, now)
                     _select(media, path)
             case Refused(reason):
                 refused.append(reason)

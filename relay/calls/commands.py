@@ -10,7 +10,8 @@ from relay.ng.errors import BAD_LIMIT, NOT_DELETED, UNKNOWN_COMMAND, NgError
 from relay.ng.request import Request
 from sdp.rewrite import Change
 
-COMMANDS = frozenset({"ping", "offer", "answer", "delete", "query", "list"})
+COMMANDS = frozenset({"ping", "offer", "answer", "delete", "query", "list", "advice", "feedback", "forget"})
+"""The last three are about networks; the daemon carries them out."""
 
 LIST_LIMIT = 32
 """Calls that ``list`` names where the proxy sets no limit."""

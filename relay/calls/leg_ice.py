@@ -92,6 +92,7 @@ def settle(
         media.ice = MediaIce(mode, local, agent=agent)
         if previous is not None:
             media.ice.previous = replace(previous, previous=None)
+            media.ice.seen = previous.seen
     return media.ice
 
 

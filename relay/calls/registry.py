@@ -83,6 +83,8 @@ class Registry:
     workers: int = 1
     calls: dict[str, Call] = field(default_factory=dict)
     created: int = 0
+    on_end: Callable[[Call, Leg, str], object] = lambda call, leg, reason: None
+    """Told of each leg before it goes, while it can still be read, and why it goes."""
     closed: Counter[str] = field(default_factory=Counter)
     """Ended calls by reason."""
     refused_stun: Counter[str] = field(default_factory=Counter)
@@ -305,6 +307,7 @@ class Registry:
             for media, outputs in exchange.checks:
                 checks.carry_out(media, outputs, times.now, self.resources)
             if method is Exchange.answer:
+                call.answered_at = times.now if call.answered_at is None else call.answered_at
                 checks.resume(call, times.now, self.resources)
             self._sync(call)
             keying.begin(call, times.now, self.resources, self.handshakes)
@@ -340,7 +343,11 @@ class Registry:
             self._sync(before)
 
     def _remove_leg(self, call: Call, leg: Leg) -> None:
+        before = list(call.legs.values())
         deletion.remove(call, leg)
+        for gone in before:
+            if gone.id not in call.legs:
+                self.on_end(call, gone, "deleted")
         if call.legs:
             self._sync(call)
         else:
@@ -348,6 +355,8 @@ class Registry:
 
     def _end(self, call: Call, reason: str) -> None:
         self.closed[reason] += 1
+        for leg in call.legs.values():
+            self.on_end(call, leg, reason)
         self.trickle.forget(call.call_id)
         self._forget(call)
 

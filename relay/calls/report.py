@@ -28,6 +28,9 @@ class Traffic:
     rtcp_packets: int = 0
     rtcp_bytes: int = 0
     errors: int = 0
+    sent_packets: int = 0
+    checks: int = 0
+    """Answered by the plane itself."""
     last_packet: float = 0.0
     ssrc: int | None = None
     peer: Address | None = None

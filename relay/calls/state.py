@@ -16,6 +16,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 from relay.calls.resources import LocalPort
+from relay.calls.sightings import Sightings
 from relay.dtls.association import Association, Where
 from relay.dtls.fingerprint import Fingerprint
 from relay.dtls.identity import Identity
@@ -106,6 +107,8 @@ class MediaIce:
     """The generation before, which serves until this one has selected a path (RFC 8445, section 9)."""
     last_check: float = 0.0
     """When the last authenticated check came."""
+    seen: Sightings = field(default_factory=Sightings)
+    """For the record of the leg."""
 
 
 @dataclass(slots=True)
@@ -338,6 +341,8 @@ class Call:
     delete_at: float | None = None
     settled_at: float | None = None
     """When the last answer to an open offer is thought to be in."""
+    answered_at: float | None = None
+    """When the first answer came."""
     early: dict[Where, list[bytes]] = field(default_factory=dict)
     """First flights of DTLS peers whose answer is not here yet, by where they came from."""
 

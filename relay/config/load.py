@@ -48,6 +48,7 @@ def load(options: Mapping[str, Sequence[str]], machine: Machine | None = None) -
         )
     settings = Settings(interfaces, **{name.replace("-", "_"): value for name, value in values.items()})
     _check_ports(settings, chosen)
+    _check_memory(settings, chosen)
     return Loaded(settings, (*notices, *_remarks(settings)))
 
 
@@ -115,6 +116,14 @@ def _check_ports(settings: Settings, chosen: Mapping[str, list[Entry]]) -> None:
     if entry.name == "port-max":
         raise entry.error(f"leaves no pair of ports above port-min ({low}); write {first_pair + 1} or more")
     raise entry.error(f"leaves no pair of ports up to port-max ({high}); write a number below {high}")
+
+
+def _check_memory(settings: Settings, chosen: Mapping[str, list[Entry]]) -> None:
+    """Relays that share a memory must hash alike."""
+    if "://" in settings.memory and not settings.memory_secret:
+        raise chosen["memory"][0].error(
+            "a shared memory needs memory-secret: one file, the same for all relays"
+        )
 
 
 def _remarks(settings: Settings) -> list[str]:

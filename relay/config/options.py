@@ -132,6 +132,38 @@ def _numeric(host: str) -> str:
     return str(found[0][4][0])
 
 
+def parse_memory(text: str, _machine: Machine) -> str:
+    """``off``, a file, or a URL that redis-py understands.
+
+    >>> parse_memory("/var/lib/icerelay/memory.db", [])
+    '/var/lib/icerelay/memory.db'
+    """
+    scheme, found, _ = text.partition("://")
+    if found and scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("write redis://HOST:PORT/NUMBER, rediss://..., unix:///PATH, or a file")
+    if not text:
+        raise ValueError("write a file such as /var/lib/icerelay/memory.db, a Redis URL, or off")
+    return text
+
+
+def parse_file(text: str, _machine: Machine) -> str:
+    """A path, which is only read when it is needed."""
+    if not text:
+        raise ValueError("write the path of a file")
+    return text
+
+
+def parse_turn(text: str, _machine: Machine) -> tuple[str, ...]:
+    """A TURN URL (RFC 7065).
+
+    >>> parse_turn("turns:turn.example.org:443?transport=tcp", [])
+    ('turns:turn.example.org:443?transport=tcp',)
+    """
+    if not text.startswith(("turn:", "turns:")) or not text.isascii() or len(text) > 256:
+        raise ValueError("write for example turn:turn.example.org:443?transport=tcp")
+    return (text,)
+
+
 LEVELS = ("CRITICAL", "CRITICAL", "CRITICAL", "ERROR", "WARNING", "INFO", "INFO", "DEBUG")
 """syslog's levels 0 .. 7, which rtpengine's option counts in, as names of the logging module."""
 
@@ -259,6 +291,37 @@ OPTIONS = (
         "NAME [KEY=VALUE]...",
         parse_policy,
         "What ICE=optimize may do for some legs. Repeatable; the first that fits counts.",
+        many=True,
+    ),
+    Option(
+        "memory",
+        "off|FILE|URL",
+        parse_memory,
+        "Where to remember what worked in which network: an SQLite file, or redis://... [off]",
+    ),
+    Option(
+        "memory-secret",
+        "FILE",
+        parse_file,
+        "File with the secret of the hashes that stand for networks. [beside the memory's file]",
+    ),
+    Option(
+        "memory-retention",
+        "DAYS",
+        _number("days", 1, 3650, "write days, 30 for example"),
+        "A network that nobody was in for so long is forgotten. [30]",
+    ),
+    Option(
+        "feedback-token",
+        "FILE",
+        parse_file,
+        "File with the token by which apps may POST /v1/ice/feedback to listen-http. [off]",
+    ),
+    Option(
+        "advice-turn",
+        "URL",
+        parse_turn,
+        "TURN server that apps are advised to have ready. Repeatable. [none]",
         many=True,
     ),
     Option("log-level", "LEVEL", parse_log_level, "0 to 7, or error, warning, info, debug. [6]", short="L"),

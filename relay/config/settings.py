@@ -53,6 +53,11 @@ class Settings:
     delete_delay: int = 30  # from the ng delete to the end of the call
     tos: int = 0  # the TOS byte of media packets, 0 .. 255
     policy: tuple[Policy, ...] = ()  # of ICE=optimize, the first that fits counts
+    memory: str = "off"  # of networks: a file, or the URL of a Redis
+    memory_secret: str = ""  # a file; empty: one beside the memory's
+    memory_retention: int = 30  # days
+    feedback_token: str = ""  # a file; empty: apps are not listened to
+    advice_turn: tuple[str, ...] = ()  # URLs of TURN servers (RFC 7065)
     log_level: str = "INFO"  # a name of the logging module
     plane: str = "auto"  # or "userspace", "ebpf"
     workers: int = field(default_factory=available_cores)  # native forwarding threads

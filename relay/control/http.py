@@ -1,13 +1,19 @@
-"""HTTP for operators: ``/ping`` says that the relay lives, ``/metrics`` how it does."""
+"""HTTP: ``/ping`` says that the relay lives, ``/metrics`` how it does, and apps say how a call went.
+
+``POST /v1/ice/feedback`` needs ``Authorization: Bearer`` with the operator's token.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from hmac import compare_digest
 
+import msgspec
 from aiohttp import web
 
 from relay.forward.rule import Address
+from relay.memory.feedback import LARGEST, FeedbackError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +32,30 @@ class HttpServer:
         await self.runner.cleanup()
 
 
-async def start(listen: Iterable[Address], render: Callable[[str], tuple[str, bytes]]) -> HttpServer:
+@dataclass(frozen=True, slots=True)
+class FeedbackDesk:
+    """Where apps are listened to."""
+
+    token: bytes
+    take: Callable[[object], None]
+    """Takes a decoded body; raises ``FeedbackError``."""
+
+
+async def start(
+    listen: Iterable[Address],
+    render: Callable[[str], tuple[str, bytes]],
+    feedback: FeedbackDesk | None = None,
+) -> HttpServer:
     """Serve on these addresses in the running loop. Raises ``OSError`` if one cannot be had.
 
     ``render`` turns the Accept header of a scrape into a content type and the metrics.
+    Without ``feedback``, nobody listens to apps.
     """
-    app = web.Application()
+    app = web.Application(client_max_size=LARGEST)
     app.router.add_get("/ping", _ping)
     app.router.add_get("/metrics", _metrics(render))
+    if feedback is not None:
+        app.router.add_post("/v1/ice/feedback", _feedback(feedback))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -57,3 +79,29 @@ def _metrics(
         return web.Response(body=page, headers={"Content-Type": content_type})
 
     return metrics
+
+
+def _feedback(desk: FeedbackDesk) -> Callable[[web.Request], Awaitable[web.Response]]:
+    wanted = b"Bearer " + desk.token
+
+    async def feedback(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not compare_digest(given, wanted):
+            return _refused(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+        try:
+            desk.take(msgspec.json.decode(await request.read()))
+        except web.HTTPRequestEntityTooLarge:
+            return _refused(413, f"at most {LARGEST} bytes")
+        except FeedbackError as error:
+            later = {"Retry-After": "1"} if error.status == 429 else {}
+            return _refused(error.status, error.reason, later)
+        except msgspec.DecodeError:
+            return _refused(400, "the body is not JSON")
+        return web.json_response({"result": "ok"})
+
+    return feedback
+
+
+def _refused(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"result": "error", "error-reason": reason}
+    return web.json_response(body, status=status, headers=headers or {})

@@ -20,6 +20,7 @@ from relay.control.udp import NgSocket
 from relay.daemon.engine import Engine
 from relay.daemon.scrape import snapshot
 from relay.metrics.collector import renderer
+from relay.store import secret
 
 log = logging.getLogger("icerelay")
 
@@ -75,12 +76,24 @@ async def _run(settings: Settings) -> None:
             opened.callback(ng_socket.close, loop)
             ng_socket.start(loop)
         if settings.listen_http:
-            server = await http.start(settings.listen_http, renderer(lambda: snapshot(engine, ng)))
+            server = await http.start(
+                settings.listen_http, renderer(lambda: snapshot(engine, ng)), _feedback_desk(settings, engine)
+            )
             opened.push_async_callback(server.stop)
         engine.start(loop)
         print(ready_line(settings), file=sys.stderr, flush=True)
         await stopped.wait()
         log.info("stopping")
+
+
+def _feedback_desk(settings: Settings, engine: Engine) -> http.FeedbackDesk | None:
+    """Where apps are listened to. Raises ``OSError`` where the token cannot be read."""
+    if not settings.feedback_token:
+        return None
+    try:
+        return http.FeedbackDesk(secret.read(settings.feedback_token), engine.feedback)
+    except secret.SecretError as error:
+        raise OSError(f"--feedback-token: {error}") from error
 
 
 def ready_line(settings: Settings) -> str:

@@ -19,14 +19,17 @@ from relay.calls.interfaces import Interfaces
 from relay.calls.registry import Registry, Times
 from relay.calls.report import Readings, Traffic
 from relay.calls.resources import LocalAddress
+from relay.calls.state import Call, Leg
 from relay.calls.timers import Timers
 from relay.config import Settings
 from relay.daemon import planes
 from relay.daemon.machine import Machine
+from relay.daemon.remembering import COMMANDS as ABOUT_NETWORKS
+from relay.daemon.remembering import Remembering
 from relay.forward._fastpath import NativePlane
 from relay.forward.offload.tiered import REFRESH
 from relay.forward.plane import Dtls, Plane, Stun
-from relay.ice.policy import Optimizer
+from relay.ice.policy import Optimizer, Place
 from relay.latching import State
 from relay.ng.request import Request
 
@@ -46,6 +49,7 @@ class Engine:
         self.machine = Machine(addresses, settings.port_min, settings.port_max)
         self.plane = self.machine.plane = self._choose_plane(settings)
         self.started = time.monotonic()
+        self.memory = Remembering(settings)
         self.registry = Registry(
             self.machine,
             Interfaces(tuple(addresses), range(settings.port_min, settings.port_max + 1)),
@@ -57,7 +61,8 @@ class Engine:
                 settings.delete_delay,
             ),
             instance=secrets.token_hex(16),
-            optimizer=Optimizer(settings.policy),
+            optimizer=Optimizer(settings.policy, self.memory.remembered),
+            on_end=self._leg_ended,
             default_tos=settings.tos,
             workers=self.plane.workers,
         )
@@ -81,6 +86,8 @@ class Engine:
 
     def execute(self, request: Request) -> Outcome:
         """Carry out one ng command. Raises ``NgError``."""
+        if request.command in ABOUT_NETWORKS:
+            return Outcome(self.memory.execute(request, self.registry.calls.get))
         known = request.call_id in self.registry.calls
         outcome = execute(request, self.registry, self._times(), self.readings())
         if not known and request.call_id in self.registry.calls:
@@ -91,7 +98,23 @@ class Engine:
             over = "ended" if request.call_id not in self.registry.calls else "deleted, wholly or in part,"
             log.info("call %s call-id=%s reason=delete %s", over, request.call_id, _summary(outcome.reply))
         self._plan_checks()
+        if request.ice_advice and "sdp" in outcome.reply:
+            outcome.reply["ice-advice"] = self.memory.advice(self._place(request))
         return outcome
+
+    def feedback(self, body: object) -> None:
+        """What an app says of a leg. Raises ``FeedbackError``."""
+        self.memory.feedback(body, self.registry.calls.get)
+
+    def _place(self, request: Request) -> Place:
+        """Of the party whose description an offer or answer is."""
+        call = self.registry.calls.get(request.call_id or "")
+        tag = request.from_tag if request.command == "offer" else request.to_tag
+        leg = call.leg_of(tag) if call is not None else None
+        return leg.place if leg is not None else Place(request.received_from, request.network)
+
+    def _leg_ended(self, call: Call, leg: Leg, reason: str) -> None:
+        self.memory.leg_ended(call, leg, reason, self.readings())
 
     def readings(self) -> Readings:
         """What the plane has counted, for one report."""
@@ -109,6 +132,8 @@ class Engine:
             rtp_bytes=int(row["rtp_bytes"]),
             rtcp_packets=int(row["rtcp_packets"]),
             rtcp_bytes=int(row["rtcp_bytes"]),
+            sent_packets=int(row["sent_packets"]),
+            checks=int(row["stun_answered"]),
             errors=int(row["stranger"]) + int(row["malformed"]) + int(row["send_error"]),
             last_packet=int(row["last_packet"]) / NANOSECONDS,
             ssrc=int(row["ssrc"]) if packets else None,
@@ -138,6 +163,7 @@ class Engine:
             self._check.cancel()
         self.machine.computing.stop()
         self.registry.end_all()
+        self.memory.stop()
         self.plane.stop()
 
     def _repeat(self, seconds: float, action: Callable[[], None]) -> None:

@@ -9,8 +9,11 @@ from relay.calls import keying
 from relay.calls.state import Media
 from relay.control.ng import BUCKETS, NgServer
 from relay.daemon.engine import Engine
+from relay.daemon.remembering import BUCKETS as USABLE_BOUNDS
+from relay.daemon.remembering import Remembering
 from relay.forward.offload.tiered import TieredPlane
 from relay.metrics.collector import PortUse, Snapshot
+from relay.metrics.memory import MemoryFacts
 
 
 def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
@@ -49,6 +52,26 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         dtls_done=handshakes.done,
         dtls_failed=handshakes.failed,
         dtls_dropped=handshakes.dropped,
+        memory=_memory(engine.memory),
+    )
+
+
+def _memory(memory: Remembering) -> MemoryFacts:
+    counts, keeper = memory.counts, memory.keeper
+    return MemoryFacts(
+        usable={which: (one.buckets, one.seconds) for which, one in counts.usable.items()},
+        bounds=USABLE_BOUNDS,
+        checks=counts.checks,
+        moves=counts.moves,
+        consent_lost=counts.consent_lost,
+        records=counts.records,
+        advice=counts.advice,
+        feedback=counts.feedback,
+        at_hand=keeper.networks if keeper is not None else 0,
+        waiting=keeper.waiting if keeper is not None else 0,
+        lost=keeper.lost if keeper is not None else 0,
+        errors=keeper.errors if keeper is not None else {},
+        working=keeper is not None and not keeper.broken,
     )
 
 

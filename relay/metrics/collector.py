@@ -16,6 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from relay.metrics import memory
+from relay.metrics.memory import MemoryFacts
+
 
 class Spent(Protocol):
     """How often one ng command was carried out, and how long that took."""
@@ -64,6 +67,7 @@ class Snapshot:
     dtls_done: int = 0  # handshakes that gave keys
     dtls_failed: Mapping[str, int] = field(default_factory=dict)  # handshakes that gave none, by reason
     dtls_dropped: Mapping[str, int] = field(default_factory=dict)  # datagrams, by reason
+    memory: MemoryFacts = field(default_factory=MemoryFacts)
 
 
 CLOSED = {
@@ -113,6 +117,7 @@ class RelayCollector(Collector):
         yield from _dtls(now)
         yield from _ports(now.ports)
         yield from _ng(now)
+        yield from memory.metrics(now.memory)
 
 
 def _calls(now: Snapshot) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.ng import rtpp, words
 from relay.ng.bencode import Value
@@ -67,6 +67,10 @@ class Request:
     """Such ids of the parties of ``from-tag`` and ``to-tag``."""
     user_agent: str | None = None
     """Of the sender, at most 256 bytes."""
+    ice_advice: bool = False
+    """The sender's app wants to know what to gather for its next call."""
+    feedback: Mapping[str, Value] = field(default_factory=dict)
+    """Of the command ``feedback``: what its keys ``FEEDBACK`` say."""
     transport_protocol: str | None = None
     """A profile as in ``m=``, or ``accept``."""
     dtls: str | None = None
@@ -146,6 +150,8 @@ def _request(command: str, options: _Options) -> Request:
         network=options.identifier("network", MAX_NETWORK),
         network_legs=options.network_legs(),
         user_agent=options.identifier("user-agent", MAX_USER_AGENT),
+        ice_advice=options.choice("ice-advice", words.ICE_ADVICE) == "yes",
+        feedback=options.taken(words.FEEDBACK) if command == "feedback" else {},
         transport_protocol=transport,
         dtls=options.choice("dtls", words.DTLS),
         dtls_reverse=options.choice("dtls-reverse", words.DTLS),
@@ -269,6 +275,10 @@ class _Options:
             self.warn(f"not a pair: {key}", "(not shown)")
             return None, None
         return self._identified(key, value[0], MAX_NETWORK), self._identified(key, value[1], MAX_NETWORK)
+
+    def taken(self, keys: Iterable[str]) -> dict[str, Value]:
+        """The values of ``keys`` as they are."""
+        return {key: self.values.pop(key) for key in keys if key in self.values}
 
     def number(self, key: str) -> int | None:
         text = self.text(key)

@@ -1,0 +1,108 @@
+"""The record of a leg that ends: from what the call knows and the plane has counted."""
+
+from __future__ import annotations
+
+from relay.calls.report import Readings
+from relay.calls.state import Call, Leg, Media, MediaIce, Mode
+from relay.ice.outputs import Path as IcePath
+from relay.memory.arms import Arm
+from relay.memory.identity import Identity
+from relay.memory.record import MAX_COUNT, MAX_MS, Record
+from sdp.candidate import Candidate
+
+TYPES = {"host": 1, "srflx": 2, "prflx": 4, "relay": 8}
+"""Bits of ``Record.offered``."""
+HTTPS = 443
+
+
+def record(call: Call, leg: Leg, identity: Identity, reason: str, now: float, readings: Readings) -> Record:
+    """What is written down of ``leg``, which is still whole. Without ICE it says nothing of its network."""
+    traffic = [
+        readings.of(path.rule) for media in leg.medias for stream in media.streams for path in stream.paths
+    ]
+    known = Record(
+        network=identity.network,
+        family=identity.family,
+        named=identity.named,
+        received=min(sum(one.rtp_packets for one in traffic), MAX_COUNT),
+        sent=min(sum(one.sent_packets for one in traffic), MAX_COUNT),
+        seconds=int(now - call.answered_at) if call.answered_at is not None else 0,
+        reason=reason,
+    )
+    media = next((media for media in leg.medias if media.ice is not None and media.streams), None)
+    if media is None or media.ice is None or call.answered_at is None:
+        return known
+    return _with_ice(known, media, media.ice, call.answered_at, sum(one.checks for one in traffic))
+
+
+def _with_ice(known: Record, media: Media, ice: MediaIce, answered: float, checks: int) -> Record:
+    seen = ice.seen
+    usable: dict[Arm, int] = {}
+    for path, at in seen.usable.items():
+        arm = _arm(media, ice, path)
+        if arm is not None:
+            usable[arm] = min(usable.get(arm, MAX_MS), _ms(at, answered))
+    heard = (_arm(media, ice, path) for path in seen.heard)
+    return Record(
+        network=known.network,
+        family=known.family,
+        named=known.named,
+        mode="assist" if ice.mode is Mode.PASSED else "relay",
+        given=_given(media, ice),
+        offered=sum({TYPES.get(candidate.type, 0) for candidate in ice.candidates}),
+        first_check=_ms(seen.first_check, answered) if seen.first_check is not None else None,
+        usable=usable,
+        seen=tuple(dict.fromkeys(arm for arm in heard if arm is not None)),
+        chosen=_arm(media, ice, seen.selected) if seen.selected is not None else None,
+        remote=_remote_type(ice, seen.selected),
+        checks_in=min(seen.checks_in + checks, MAX_COUNT),
+        checks_out=min(seen.checks_out, MAX_COUNT),
+        consent_lost=min(seen.consent_lost, MAX_COUNT),
+        moves=min(seen.moves, MAX_COUNT),
+        received=known.received,
+        sent=known.sent,
+        seconds=known.seconds,
+        answered=True,
+        reason=known.reason,
+    )
+
+
+def _given(media: Media, ice: MediaIce) -> tuple[Arm, ...]:
+    """Ways that the peer has to us, the best first; its own TURN server is what it takes last."""
+    told = [_own_arm(candidate.address, candidate.port) for candidate in sorted(media.own, key=_by_priority)]
+    ports = [path.port for path in media.streams[0].paths]
+    own = told or [_own_arm(port.at.address, port.number) for port in ports]
+    turn = [Arm.TURN] if any(candidate.type == "relay" for candidate in ice.candidates) else []
+    return tuple(dict.fromkeys([*own, *turn]))
+
+
+def _by_priority(candidate: Candidate) -> int:
+    return -candidate.priority
+
+
+def _own_arm(address: str, port: int) -> Arm:
+    return Arm.U443 if port == HTTPS else Arm.V6 if ":" in address else Arm.U
+
+
+def _arm(media: Media, ice: MediaIce, path: IcePath) -> Arm | None:
+    """The way that a path is; None: its port is not ours any more."""
+    if _remote_type(ice, path) == "relay":
+        return Arm.TURN
+    for stream in media.streams:
+        for ours in stream.paths:
+            if ours.port.handle == path.port:
+                return _own_arm(ours.port.at.address, ours.port.number)
+    return None
+
+
+def _remote_type(ice: MediaIce, path: IcePath | None) -> str:
+    """What the peer calls the address; one that it never named is prflx (RFC 8445, section 7.3.1.3)."""
+    if path is None:
+        return ""
+    named = (c.type for c in ice.candidates if (c.address, c.port) == path.remote)
+    return next(named, "prflx")
+
+
+def _ms(at: float, answered: float) -> int:
+    """Milliseconds after the answer; what was there before it took no time."""
+    return max(0, min(int((at - answered) * 1000), MAX_MS))

@@ -1,0 +1,51 @@
+"""What was seen of the checks of one media, for the record of its leg. Times are monotonic seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from relay.ice.outputs import Path
+
+MAX_PATHS = 32
+"""Remembered; a peer that roams all day has a handful."""
+
+
+@dataclass(slots=True)
+class Sightings:
+    """Kept over restarts of ICE: the network is the same one."""
+
+    first_check: float | None = None
+    """When the first authenticated check came."""
+    heard: dict[Path, float] = field(default_factory=dict)
+    """When an authenticated check first came by each path."""
+    usable: dict[Path, float] = field(default_factory=dict)
+    """When each path first could carry media."""
+    selected: Path | None = None
+    checks_in: int = 0
+    """Those that the plane answered by itself left aside."""
+    checks_out: int = 0
+    moves: int = 0
+    consent_lost: int = 0
+
+    def check_came(self, path: Path, now: float) -> None:
+        """An authenticated check, of whatever kind."""
+        self.checks_in += 1
+        if self.first_check is None:
+            self.first_check = now
+        _once(self.heard, path, now)
+
+    def is_usable(self, path: Path, now: float) -> None:
+        """Media can be sent there."""
+        _once(self.usable, path, now)
+
+    def is_selected(self, path: Path, now: float) -> None:
+        """Media is sent there from now on."""
+        self.is_usable(path, now)
+        if self.selected is not None and self.selected.port == path.port and self.selected != path:
+            self.moves += 1
+        self.selected = path
+
+
+def _once(times: dict[Path, float], path: Path, now: float) -> None:
+    if len(times) < MAX_PATHS:
+        times.setdefault(path, now)

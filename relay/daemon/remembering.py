@@ -1,0 +1,242 @@
+"""The memory of networks in the daemon: asked by offers, fed by calls that end and by apps.
+
+Whatever is wrong with the place where it is kept, calls go on with the static policy.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from relay.calls.outcome import record
+from relay.calls.report import Readings, Reply
+from relay.calls.state import Call, Leg
+from relay.config import Settings
+from relay.ice.policy import Place, Remembered, family_of
+from relay.memory.advice import advise
+from relay.memory.arms import UDP, Arm
+from relay.memory.beta import surely_above
+from relay.memory.decision import KNOWN_WELL, Snapshot, belief
+from relay.memory.feedback import Claims, FeedbackError, parse
+from relay.memory.identity import NOWHERE, Identity, everyone, identify
+from relay.memory.knowledge import Network, Report, learn, told
+from relay.memory.record import Record
+from relay.ng.errors import NgError
+from relay.ng.request import Request
+from relay.store import secret
+from relay.store.backend import Backend
+from relay.store.keeper import Keeper
+from relay.store.sqlite import SqliteStore
+
+log = logging.getLogger("icerelay.memory")
+
+OFF = "off"
+COMMANDS = frozenset(("advice", "feedback", "forget"))
+DAY = 86400.0
+BUCKETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+"""Upper bounds of the histogram of usable times, seconds."""
+NO_NETWORK = "No network in message"
+NO_MEMORY = "Memory is off"
+
+
+@dataclass(slots=True)
+class Usable:
+    """How long legs took from the answer until media could flow."""
+
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """For the metrics."""
+
+    usable: dict[tuple[str, str], Usable] = field(default_factory=dict)
+    """By mode and way."""
+    checks: Counter[str] = field(default_factory=Counter)
+    """By direction: ``in``, ``out``."""
+    moves: int = 0
+    consent_lost: int = 0
+    records: int = 0
+    advice: int = 0
+    feedback: Counter[str] = field(default_factory=Counter)
+    """By result: ``ok``, or the HTTP status that refused it."""
+
+
+class Remembering:
+    """What the relay knows of networks. Never raises but where it says so, and never waits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.counts = Counts()
+        self.keeper: Keeper | None = None
+        self._secret = b""
+        self._turn = settings.advice_turn
+        self._claims = Claims()
+        if settings.memory != OFF:
+            try:
+                self._secret = _secret(settings)
+            except secret.SecretError as error:
+                log.error("memory is off, the static policy holds: %s", error)
+            else:
+                self.keeper = Keeper(_backend(settings))
+        self._everyone = everyone(self._secret)
+
+    def stop(self) -> None:
+        """Store what waits."""
+        if self.keeper is not None:
+            self.keeper.stop()
+
+    # Asked.
+
+    def identity(self, place: Place) -> Identity:
+        """The hashes that stand for a place."""
+        if self.keeper is None:
+            return NOWHERE
+        return identify(self._secret, place.network, place.address, place.family)
+
+    def snapshot(self, identity: Identity) -> Snapshot:
+        """What is known of it, as far as it is at hand."""
+        if self.keeper is None:
+            return Snapshot()
+        recall = self.keeper.recall
+        return Snapshot(
+            recall(identity.network) if identity.network is not None else None,
+            recall(identity.family) if identity.family is not None else None,
+            recall(self._everyone),
+        )
+
+    def remembered(self, place: Place) -> Remembered:
+        """See ``relay.ice.policy.Optimizer``."""
+        known, now = self.snapshot(self.identity(place)), time.time()
+        if known.network is None:
+            return Remembered()
+        udp = [belief(known, arm, now) for arm in sorted(UDP) if arm in known.network.ways]
+        turn = belief(known, Arm.TURN, now)
+        works = any(_works(one.rows, one.alpha, one.beta) for one in udp)
+        fails = bool(udp) and all(one.rows >= KNOWN_WELL and one.mean < 0.5 for one in udp)
+        needed = fails and turn.rows >= KNOWN_WELL and turn.mean > 0.5
+        return Remembered(needs_turn=needed, udp_works=works)
+
+    def advice(self, place: Place) -> Reply:
+        """What an app there should gather."""
+        self.counts.advice += 1
+        return advise(self.snapshot(self.identity(place)), self._turn, time.time()).reply()
+
+    # Told.
+
+    def leg_ended(self, call: Call, leg: Leg, reason: str, readings: Readings) -> None:
+        """Learn from a leg, which is still whole."""
+        try:
+            now = time.monotonic()
+            identity = self.identity(leg.place)
+            known = record(call, leg, identity, reason, now, readings)
+            self._count(known)
+            if self.keeper is not None and known.answered:
+                self._claims.ended(call.call_id, leg.tag or "", identity, now)
+                self._learn(self.keeper, known)
+        except Exception:  # a fault of ours must not keep a call from ending
+            log.exception("memory: no record of a leg of call-id=%s", call.call_id)
+
+    def _learn(self, keeper: Keeper, known: Record) -> None:
+        keeper.write_down(known)
+        if not known.counts:
+            return
+        change = functools.partial(_learnt, known=known, now=time.time())
+        for key in (known.network, known.family, self._everyone):
+            if key is not None:
+                keeper.change(key, change)
+
+    def _count(self, known: Record) -> None:
+        self.counts.records += known.answered
+        self.counts.checks["in"] += known.checks_in
+        self.counts.checks["out"] += known.checks_out
+        self.counts.moves += known.moves
+        self.counts.consent_lost += known.consent_lost
+        if known.chosen is not None and known.usable:
+            usable = self.counts.usable.setdefault((known.mode, known.chosen.value), Usable())
+            seconds = known.usable.get(known.chosen, min(known.usable.values())) / 1000
+            usable.buckets[bisect_left(BUCKETS, seconds)] += 1
+            usable.seconds += seconds
+
+    def feedback(self, body: object, find: Callable[[str], Call | None]) -> None:
+        """What an app says of a leg. ``find`` gives the call with an id. Raises ``FeedbackError``."""
+        try:
+            self._feedback(body, find)
+        except FeedbackError as error:
+            self.counts.feedback[str(error.status)] += 1
+            raise
+        self.counts.feedback["ok"] += 1
+
+    def _feedback(self, body: object, find: Callable[[str], Call | None]) -> None:
+        now = time.monotonic()
+        self._claims.admit(now)
+        said = parse(body)
+        if self.keeper is None:
+            return
+        call = find(said.call_id)
+        legs = (
+            [leg for leg in call.legs.values() if leg.answered or call.answered] if call is not None else []
+        )
+        living = {leg.tag or "": self.identity(leg.place) for leg in legs}
+        asked = self.identity(Place(network=said.network))
+        identity = self._claims.take(said, living, asked, now)
+        if identity.network is not None:
+            change = functools.partial(_told, report=said.report, now=time.time())
+            self.keeper.change(identity.network, change)
+
+    # Commands.
+
+    def execute(self, request: Request, find: Callable[[str], Call | None]) -> Reply:
+        """One of ``COMMANDS``. Raises ``NgError``."""
+        place = Place(request.received_from, request.network, family_of(request.user_agent))
+        if request.command == "advice":
+            return {**self.advice(place), "result": "ok"}
+        if request.command == "forget":
+            return self._forget(place)
+        body = {**request.feedback, "call-id": request.call_id, "network": request.network}
+        try:
+            self.feedback(body, find)
+        except FeedbackError as error:
+            raise NgError(error.reason) from error
+        return {"result": "ok"}
+
+    def _forget(self, place: Place) -> Reply:
+        if self.keeper is None:
+            raise NgError(NO_MEMORY)
+        identity = self.identity(place)
+        if identity.network is None:
+            raise NgError(NO_NETWORK)
+        self.keeper.forget(identity.network)
+        return {"result": "ok"}
+
+
+def _learnt(network: Network | None, known: Record, now: float) -> Network:
+    return learn(network, known, now)
+
+
+def _told(network: Network | None, report: Report, now: float) -> Network:
+    return told(network, report, now)
+
+
+def _works(rows: int, alpha: float, beta: float) -> bool:
+    return rows >= KNOWN_WELL and surely_above(0.5, alpha, beta)
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.memory_secret:
+        return secret.read(settings.memory_secret)
+    return secret.read_or_make(f"{settings.memory}.secret")
+
+
+def _backend(settings: Settings) -> Backend:
+    retention = settings.memory_retention * DAY
+    if "://" not in settings.memory:
+        return SqliteStore(settings.memory, retention)
+    from relay.store.redis import RedisStore  # redis-py is only needed, and only there, for this
+
+    return RedisStore(settings.memory, retention)
