@@ -20,7 +20,7 @@ from relay.ice.credentials import Credentials
 from relay.ice.outputs import Output
 from relay.ice.outputs import Path as CheckPath
 from relay.ice.passing import Passer, Side
-from relay.ice.policy import DEFAULT, MAX_TOTAL, Policy
+from relay.ice.policy import DEFAULT, MAX_TOTAL, Order, Policy
 from sdp.candidate import Candidate, foundation
 from sdp.choose import Context, Verdict, choose, interleaved
 from sdp.ice import IceDescription, own_priority, useless
@@ -252,6 +252,8 @@ class Wording:
     context: Context = NOTHING_KNOWN
     """What is known of them."""
     policy: Policy = DEFAULT
+    order: Order | None = None
+    """Of our candidates; None: as usual."""
 
 
 def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | None:
@@ -279,7 +281,8 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
 
 def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wording) -> IceOut:
     """The same under ``ICE=optimize``: every candidate has a verdict, and ours have an order."""
-    ranks = _ranks(media, wording.policy.own)
+    media.order = wording.order
+    ranks = _ranks(media, wording.policy.own, wording.order)
     if not media.assisted:
         media.verdicts = tuple(
             Verdict(text, False, useless(text)) for text in wording.values[:MAX_CANDIDATES]
@@ -295,9 +298,21 @@ def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wordi
     return IceOut(None, None, media.own, verdicts=media.verdicts)
 
 
-def _ranks(media: Media, limit: int) -> dict[int, int]:
+def families(media: Media) -> list[int]:
+    """4 or 6 for each of our addresses; that of the default candidate comes first."""
+    return [6 if path.port.at.family == "IP6" else 4 for path in media.streams[0].paths]
+
+
+def _ranks(media: Media, limit: int, order: Order | None) -> dict[int, int]:
     """Which of our addresses are told, with the rank of each: the default one, and the best others."""
-    ranks = interleaved([6 if path.port.at.family == "IP6" else 4 for path in media.streams[0].paths])
+    versions = families(media)
+    ranks = interleaved(versions)
+    if order is not None:
+        told = order.families
+        left = [place for place in range(len(ranks)) if place == 0 or versions[place] in told]
+        left.sort(key=lambda place: (told.index(versions[place]), ranks[place]))
+        best = [0, *(place for place in left if place != 0)][:limit]
+        return {place: left.index(place) for place in sorted(best)}
     best = sorted(range(len(ranks)), key=lambda place: (place != 0, ranks[place]))
     return {place: ranks[place] for place in sorted(best[:limit])}
 

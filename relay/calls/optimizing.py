@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import sdp
 from relay.calls import leg_security
 from relay.calls.interfaces import Interfaces
-from relay.calls.leg_ice import Wording
+from relay.calls.leg_ice import Wording, families
 from relay.calls.state import Leg, Media, Mode
-from relay.ice.policy import Decision, Optimizer, Policy, Result, decide, same_site
+from relay.ice.policy import Decision, Optimizer, Order, Policy, Result, decide, same_site
 from relay.ng.request import Request
-from sdp.choose import Context
+from sdp.choose import Context, interleaved
 from sdp.ice import candidate_values
 from sdp.ice import read as read_ice
 from sdp.media import rtcp_mux
@@ -117,7 +117,13 @@ def judged(
         dropped=policy.drop,
         is_ours=lambda address, port: interfaces.is_ours((address, port)),
     )
-    return replace(wording, values=candidate_values(section), context=context, policy=policy)
+    return replace(
+        wording,
+        values=candidate_values(section),
+        context=context,
+        policy=policy,
+        order=order(between.receiver, index, optimizer),
+    )
 
 
 def known(sender: Leg, receiver: Leg, index: int, optimizer: Optimizer) -> Context:
@@ -132,6 +138,18 @@ def known(sender: Leg, receiver: Leg, index: int, optimizer: Optimizer) -> Conte
         needs_turn=one.needs_turn,
         symmetric=one.symmetric and other.symmetric,
     )
+
+
+def order(leg: Leg, index: int, optimizer: Optimizer) -> Order | None:
+    """In which order a leg is told our candidates; what it was told at first stays."""
+    media = leg.carrier(leg.medias[index])
+    if media.order is not None or not media.streams:
+        return media.order
+    available = families(media)
+    usual = interleaved(available)
+    by_rank = sorted(range(len(available)), key=usual.__getitem__)
+    ways = tuple(dict.fromkeys(available[place] for place in by_rank))
+    return optimizer.order(leg.place, ways, available[0])
 
 
 def summary(decision: Decision, receiver: Leg) -> str:

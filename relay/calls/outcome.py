@@ -13,6 +13,8 @@ from sdp.candidate import Candidate
 TYPES = {"host": 1, "srflx": 2, "prflx": 4, "relay": 8}
 """Bits of ``Record.offered``."""
 HTTPS = 443
+FAMILIES = {4: Arm.U, 6: Arm.V6}
+"""The way that a family of our addresses is."""
 
 
 def record(call: Call, leg: Leg, identity: Identity, reason: str, now: float, readings: Readings) -> Record:
@@ -49,6 +51,8 @@ def _with_ice(known: Record, media: Media, ice: MediaIce, answered: float, check
         named=known.named,
         mode="assist" if ice.mode is Mode.PASSED else "relay",
         given=_given(media, ice),
+        dropped=tuple(FAMILIES[family] for family in media.order.dropped) if media.order else (),
+        explored=tuple(FAMILIES[family] for family in media.order.explored) if media.order else (),
         offered=sum({TYPES.get(candidate.type, 0) for candidate in ice.candidates}),
         first_check=_ms(seen.first_check, answered) if seen.first_check is not None else None,
         usable=usable,

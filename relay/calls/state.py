@@ -24,7 +24,7 @@ from relay.forward.rule import Address
 from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
 from relay.ice.passing import Passer, Side
-from relay.ice.policy import Decision, Place, Result, family_of
+from relay.ice.policy import Decision, Order, Place, Result, family_of
 from relay.ng.errors import TOO_MANY_CALLS, NgError
 from sdp.candidate import Candidate
 from sdp.choose import Verdict
@@ -232,6 +232,8 @@ class Media:
     """With a decision: what the peer was told of the other party's candidates, and what it was not."""
     own: tuple[Candidate, ...] = ()
     """With a decision: what it was told of ours."""
+    order: Order | None = None
+    """With a decision: what earlier calls taught about that, when it was first told."""
     security: Security | None = None
     """None: media is plain here, or passes through encrypted as it is."""
     opportunistic: bool = False

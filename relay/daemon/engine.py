@@ -61,7 +61,7 @@ class Engine:
                 settings.delete_delay,
             ),
             instance=secrets.token_hex(16),
-            optimizer=Optimizer(settings.policy, self.memory.remembered),
+            optimizer=Optimizer(settings.policy, self.memory.remembered, self.memory.order),
             on_end=self._leg_ended,
             default_tos=settings.tos,
             workers=self.plane.workers,

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import functools
 import logging
+import secrets
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from relay.calls.outcome import record
+from relay.calls.outcome import FAMILIES, record
 from relay.calls.report import Readings, Reply
 from relay.calls.state import Call, Leg
 from relay.config import Settings
-from relay.ice.policy import Place, Remembered, family_of
+from relay.ice.policy import Order, Place, Remembered, family_of
 from relay.memory.advice import advise
 from relay.memory.arms import UDP, Arm
 from relay.memory.beta import surely_above
-from relay.memory.decision import KNOWN_WELL, Snapshot, belief
+from relay.memory.decision import KNOWN_WELL, Facts, Snapshot, belief, decide
 from relay.memory.feedback import Claims, FeedbackError, parse
 from relay.memory.identity import NOWHERE, Identity, everyone, identify
 from relay.memory.knowledge import Network, Report, learn, told
@@ -121,6 +122,19 @@ class Remembering:
         fails = bool(udp) and all(one.rows >= KNOWN_WELL and one.mean < 0.5 for one in udp)
         needed = fails and turn.rows >= KNOWN_WELL and turn.mean > 0.5
         return Remembered(needs_turn=needed, udp_works=works)
+
+    def order(self, place: Place, families: tuple[int, ...], default: int) -> Order | None:
+        """See ``relay.ice.policy.Optimizer``."""
+        known = self.snapshot(self.identity(place))
+        facts = Facts(tuple(FAMILIES[family] for family in families), FAMILIES[default])
+        decision = decide(known, facts, time.time(), secrets.randbits(32))
+        if not decision.learnt and not decision.explored:
+            return None
+        ways = {arm: family for family, arm in FAMILIES.items()}
+        told, dropped, explored = (
+            tuple(ways[arm] for arm in arms) for arms in (decision.order, decision.dropped, decision.explored)
+        )
+        return Order(told, dropped, explored)
 
     def advice(self, place: Place) -> Reply:
         """What an app there should gather."""

@@ -77,9 +77,25 @@ class Remembered:
     udp_works: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Of our candidates by family (4, 6), the best first, as earlier calls taught it."""
+
+    families: tuple[int, ...]
+    """Those that are told; the family of the default candidate is always among them."""
+    dropped: tuple[int, ...] = ()
+    explored: tuple[int, ...] = ()
+    """Those that are told, or stand where they do, to see whether that would be wrong."""
+
+
 def nothing(place: Place) -> Remembered:
     """The memory of a relay that has none."""
     return Remembered()
+
+
+def unordered(place: Place, families: tuple[int, ...], default: int) -> Order | None:
+    """The same: nothing speaks for another order than the usual one."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,8 @@ class Optimizer:
 
     policies: tuple[Policy, ...] = ()
     remembered: Callable[[Place], Remembered] = nothing
+    order: Callable[[Place, tuple[int, ...], int], Order | None] = unordered
+    """For a phone at a place, of the families that it could be told, and that of the default candidate."""
 
     def named(self, name: str) -> Policy | None:
         """The policy that the proxy asks for."""

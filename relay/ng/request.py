@@ -69,7 +69,7 @@ class Request:
     """Of the sender, at most 256 bytes."""
     ice_advice: bool = False
     """The sender's app wants to know what to gather for its next call."""
-    feedback: Mapping[str, Value] = field(default_factory=dict)
+    feedback: Mapping[str, Value] = field(default_factory=dict, hash=False)
     """Of the command ``feedback``: what its keys ``FEEDBACK`` say."""
     transport_protocol: str | None = None
     """A profile as in ``m=``, or ``accept``."""
