@@ -150,8 +150,9 @@ class Remembering:
             identity = self.identity(leg.place)
             known = record(call, leg, identity, reason, now, readings)
             self._count(known)
-            if self.keeper is not None and known.answered:
+            if self.keeper is not None and call.answered:
                 self._claims.ended(call.call_id, leg.tag or "", identity, now)
+            if self.keeper is not None and known.answered:
                 self._learn(self.keeper, known)
         except Exception:  # a fault of ours must not keep a call from ending
             log.exception("memory: no record of a leg of call-id=%s", call.call_id)

@@ -54,6 +54,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     seconds: int = 0
     """From the answer to the end."""
     answered: bool = False
+    """And with ICE."""
     reason: str = ""
 
     @property

@@ -35,7 +35,7 @@ def metrics(now: MemoryFacts) -> Iterator[Metric]:
     yield _by("icerelay_ice_checks_total", "Connectivity checks of legs that ended", "dir", now.checks)
     yield _total("icerelay_ice_moves_total", "Changes of a selected path, of legs that ended", now.moves)
     yield _total("icerelay_ice_consent_lost_total", "Paths that lost consent (RFC 7675)", now.consent_lost)
-    yield _total("icerelay_memory_records_total", "Answered legs that ended", now.records)
+    yield _total("icerelay_memory_records_total", "Answered legs with ICE that ended", now.records)
     yield GaugeMetricFamily("icerelay_memory_networks", "Networks whose memory is at hand", now.at_hand)
     yield GaugeMetricFamily("icerelay_memory_waiting", "Changes and records not stored yet", now.waiting)
     yield GaugeMetricFamily("icerelay_memory_working", "1 if networks can be stored", int(now.working))

@@ -163,3 +163,25 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         {"config-file": [str(file)], "interface": ["2001:db8::7"], "timeout": ["30"]}, MACHINE
     ).settings
     assert (found.interfaces, found.port_min, found.timeout) == ((V6,), 20000, 30)
+
+
+def test_a_memory_is_off_unless_somebody_says_where() -> None:
+    assert (settings().memory, settings().memory_retention, settings().advice_turn) == ("off", 30, ())
+    assert settings(memory="/var/lib/icerelay/memory.db").memory == "/var/lib/icerelay/memory.db"
+    turn = settings(advice_turn="turn:a.example:443?transport=tcp;turns:b.example:443").advice_turn
+    assert turn == ("turn:a.example:443?transport=tcp", "turns:b.example:443")
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "hint"),
+    [
+        ("memory", "http://example.org", "redis://HOST:PORT"),
+        ("memory", "", "or off"),
+        ("memory", "redis://127.0.0.1:6379/0", "one file, the same for all relays"),
+        ("memory_retention", "0", "days go from 1"),
+        ("advice_turn", "stun:turn.example.org", "turn:turn.example.org:443"),
+        ("feedback_token", "", "path of a file"),
+    ],
+)
+def test_a_memory_that_cannot_be_is_refused_with_a_hint(option: str, text: str, hint: str) -> None:
+    assert hint in error(**{option: text})

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import ClientSession
 
-from relay.control.http import HttpServer, start
+from relay.control.http import FeedbackDesk, HttpServer, start
+from relay.memory.feedback import LARGEST, FeedbackError
 
 Visit = Callable[[ClientSession, str], Awaitable[None]]
 
@@ -15,11 +16,11 @@ def render(accept: str) -> tuple[str, bytes]:
     return "text/plain; version=0.0.4; charset=utf-8", f"# for {accept}\n".encode()
 
 
-def served(visit: Visit) -> None:
+def served(visit: Visit, feedback: FeedbackDesk | None = None) -> None:
     """Run a visit to a server on a free port."""
 
     async def run() -> None:
-        server = await start([("127.0.0.1", 0)], render)
+        server = await start([("127.0.0.1", 0)], render, feedback)
         try:
             async with ClientSession() as client:
                 await visit(client, root(server))
@@ -71,3 +72,93 @@ def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
         await again.stop()
 
     asyncio.run(run())
+
+
+# Feedback of apps.
+
+PATH = "/v1/ice/feedback"
+TOKEN = b"a-token-of-the-operator"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN.decode()}"}
+
+
+def desk(*errors: FeedbackError) -> tuple[FeedbackDesk, list[object]]:
+    """A desk that raises ``errors`` one after the other, and what it was told."""
+    told: list[object] = []
+    left = list(errors)
+
+    def take(body: object) -> None:
+        told.append(body)
+        if left:
+            raise left.pop(0)
+
+    return FeedbackDesk(TOKEN, take), told
+
+
+def test_feedback_with_the_token_is_taken() -> None:
+    feedback, told = desk()
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + PATH, json={"ok": True}, headers=AUTHORIZED) as response:
+            assert (response.status, await response.json()) == (200, {"result": "ok"})
+
+    served(visit, feedback)
+    assert told == [{"ok": True}]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer other"}, {"Authorization": TOKEN.decode()}, {"X-Token": "x"}]
+)
+def test_without_the_token_nobody_is_listened_to(headers: dict[str, str]) -> None:
+    feedback, told = desk()
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + PATH, json={"ok": True}, headers=headers) as response:
+            assert response.status == 401
+            assert (await response.json())["error-reason"] == "the token is missing or wrong"
+
+    served(visit, feedback)
+    assert told == []
+
+
+@pytest.mark.parametrize("body", [b"x" * (LARGEST + 1), b'{"ok":"' + b"y" * LARGEST + b'"}'])
+def test_a_body_that_is_too_large_is_refused(body: bytes) -> None:
+    feedback, told = desk()
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + PATH, data=body, headers=AUTHORIZED) as response:
+            assert response.status == 413
+
+    served(visit, feedback)
+    assert told == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"not json"])
+def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
+    feedback, told = desk()
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + PATH, data=body, headers=AUTHORIZED) as response:
+            assert (response.status, (await response.json())["error-reason"]) == (400, "the body is not JSON")
+
+    served(visit, feedback)
+    assert told == []
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 429])
+def test_why_feedback_was_not_used_is_said(status: int) -> None:
+    feedback, _ = desk(FeedbackError("because", status))
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + PATH, json={}, headers=AUTHORIZED) as response:
+            assert (response.status, (await response.json())["error-reason"]) == (status, "because")
+            assert (response.headers.get("Retry-After") == "1") is (status == 429)
+
+    served(visit, feedback)
+
+
+def test_without_a_token_in_the_configuration_there_is_no_such_page() -> None:
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + PATH, json={}, headers=AUTHORIZED) as response:
+            assert response.status == 404
+
+    served(visit)

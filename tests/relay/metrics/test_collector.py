@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.metrics.collector import PortUse, Snapshot, renderer
+from relay.metrics.memory import MemoryFacts
 
 
 @dataclass
@@ -149,3 +150,28 @@ def test_handshakes_are_told_by_how_they_ended() -> None:
         ("icerelay_dtls_dropped_total", "client hello"): 40,
     }
     assert found.items() >= expected.items()
+
+
+def test_what_is_known_of_ice_and_networks_is_exported() -> None:
+    facts = MemoryFacts(
+        usable={("relay", "u"): ([1, 2, 1], 3.5)},
+        bounds=(0.1, 1.0),
+        checks={"in": 9, "out": 4},
+        moves=2,
+        advice=5,
+        feedback={"ok": 3, "429": 7},
+        at_hand=11,
+        errors={"full": 2},
+        working=True,
+    )
+    found = scraped(Snapshot(0.0, 1, {}, 0, 0, 0, 0, {}, {}, [], memory=facts))
+    buckets = {
+        key[1]: value for key, value in found.items() if key[0] == "icerelay_ice_usable_seconds_bucket"
+    }
+    assert buckets == {"0.1": 1, "1.0": 3, "+Inf": 4}
+    assert found[("icerelay_ice_usable_seconds_sum", "relay", "u")] == 3.5
+    assert found[("icerelay_ice_checks_total", "in")] == 9
+    assert found[("icerelay_ice_feedback_total", "429")] == 7
+    assert found[("icerelay_memory_errors_total", "full")] == 2
+    assert found[("icerelay_memory_networks",)] == 11
+    assert found[("icerelay_memory_working",)] == 1

@@ -1,0 +1,175 @@
+"""What is written down of a leg when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from relay.calls.outcome import record
+from relay.calls.report import Readings, Traffic
+from relay.calls.state import Call, Leg
+from relay.ice.policy import Optimizer, Order, Place
+from relay.memory.arms import Arm
+from relay.memory.identity import Identity
+from relay.memory.record import Record
+from sdp.ice import read
+from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, UNIX, Desk, sdp
+from tests.relay.calls.test_ice import ALICE_KEYS, BOB_ICE, NAT, WITH_ICE, Phone
+
+HOME = Identity(b"h" * 16, b"f" * 16, True, "linphone")
+TRAFFIC = Traffic(rtp_packets=100, sent_packets=90, checks=7)
+
+
+class Book:
+    """Keeps the records of a desk's legs, by tag."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.records: dict[str, Record] = {}
+        self.reasons: list[str] = []
+        desk.registry.on_end = self._ended
+        self._desk = desk
+
+    def _ended(self, call: Call, leg: Leg, reason: str) -> None:
+        readings = Readings(lambda rule: TRAFFIC, lambda monotonic: monotonic + UNIX)
+        self.records[leg.tag or ""] = record(call, leg, HOME, reason, self._desk.now, readings)
+        self.reasons.append(reason)
+
+
+def talk(desk: Desk, relayed: str = "") -> Phone:
+    """Alice checks the relay half a second after the answer, and bob never does."""
+    caller = sdp(ALICE, 10000, *ICE, *([relayed] if relayed else []))
+    desk.offer(caller, ICE="force")
+    desk.now += 20.0
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    alice = Phone(desk, NAT, ALICE_KEYS, True, answer)
+    desk.now += 0.5
+    alice.check()
+    return alice
+
+
+def end(desk: Desk, seconds: float = 60.0) -> None:
+    desk.now += seconds
+    desk.command("delete", call_id="call", delete_delay=0)
+
+
+def test_a_leg_that_worked_says_when_and_how() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    talk(desk)
+    end(desk)
+    found = book.records["A"]
+    assert (found.network, found.family, found.named) == (HOME.network, HOME.family, True)
+    assert (found.mode, found.given, found.seen) == ("relay", (Arm.U,), (Arm.U,))
+    assert (found.first_check, found.usable, found.chosen) == (500, {Arm.U: 500}, Arm.U)
+    assert (found.remote, found.offered) == ("prflx", 1)
+    assert found.checks_out >= 1
+    assert found.checks_in >= 2 * TRAFFIC.checks
+    assert (found.seconds, found.answered, found.reason) == (60, True, "deleted")
+    assert found.received >= 100
+    assert found.counts
+    assert found.worked == (Arm.U,)
+
+
+def test_the_other_leg_that_never_checked_says_so() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    talk(desk)
+    end(desk)
+    found = book.records["B"]
+    assert (found.first_check, found.usable, found.seen, found.chosen) == (None, {}, (), None)
+    assert (found.worked, found.failed) == ((), ())
+
+
+def test_what_came_through_the_peers_turn_server_is_its_way() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    talk(desk, relayed=f"candidate:3 1 udp 16777215 {NAT[0]} {NAT[1]} typ relay raddr 10.0.0.5 rport 1")
+    end(desk)
+    found = book.records["A"]
+    assert (found.given, found.chosen, found.remote) == ((Arm.U, Arm.TURN), Arm.TURN, "relay")
+    assert (found.worked, found.failed) == ((Arm.TURN,), (Arm.U,))
+
+
+def test_a_call_that_was_never_answered_does_not_count() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    desk.offer(WITH_ICE, ICE="force")
+    end(desk)
+    assert {tag: found.counts for tag, found in book.records.items()} == {"A": False, "": False}
+
+
+def test_every_leg_is_told_of_once_however_the_call_ends() -> None:
+    for ending in ("delete", "branch", "timeout", "shutdown"):
+        desk = Desk(PLAIN[:1])
+        book = Book(desk)
+        talk(desk)
+        if ending == "delete":
+            end(desk)
+        elif ending == "branch":
+            desk.command("delete", call_id="call", from_tag="A", delete_delay=0)
+        elif ending == "timeout":
+            desk.tick(100.0)
+        else:
+            desk.registry.end_all()
+        assert set(book.records) == {"A", "B"}, ending
+        assert len(book.reasons) == 2, ending
+        assert desk.box.rules == {}
+
+
+def test_a_move_is_counted_and_a_restart_forgets_nothing() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    alice = talk(desk)
+    moved = Phone(desk, ("198.51.100.7", 7000), ALICE_KEYS, True, alice.relay)
+    desk.now += 2.0
+    moved.check()
+    restarted = WITH_ICE.replace("ufrag:abcd", "ufrag:efgh").replace("pwd:abcd", "pwd:efgh")
+    desk.offer(restarted, to_tag="B", ICE="force")
+    end(desk)
+    assert (book.records["A"].moves, book.records["A"].first_check) == (1, 500)
+
+
+def test_a_failed_command_leaves_no_record() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    desk.box.limit = 0
+    with pytest.raises(ValueError, match="ports"):
+        desk.offer(WITH_ICE, ICE="force")
+    assert book.records == {}
+
+
+# The order that earlier calls taught.
+
+
+def ordered(order: Order | None) -> Callable[[Place, tuple[int, ...], int], Order | None]:
+    def asked(place: Place, families: tuple[int, ...], default: int) -> Order | None:
+        assert (families, default) == ((6, 4), 4)
+        return order
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("order", "addresses"),
+    [
+        (None, [RELAY6, RELAY]),
+        (Order((4, 6)), [RELAY, RELAY6]),
+        (Order((6, 4), explored=(6,)), [RELAY6, RELAY]),
+        (Order((4,), dropped=(6,)), [RELAY]),
+    ],
+)
+def test_our_candidates_come_in_the_learnt_order(order: Order | None, addresses: list[str]) -> None:
+    desk = Desk()
+    book = Book(desk)
+    desk.registry.optimizer = Optimizer(order=ordered(order))
+    offer = desk.offer(WITH_ICE, ICE="optimize", rtcp_mux=["require"])
+    told = sorted(read(offer, offer.medias[0]).candidates, key=lambda candidate: -candidate.priority)
+    assert [candidate.address for candidate in told] == addresses
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    end(desk)
+    ways = {4: Arm.U, 6: Arm.V6}
+    found = book.records["B"]
+    assert found.given == tuple(Arm.V6 if ":" in address else Arm.U for address in addresses)
+    assert found.dropped == tuple(ways[family] for family in (order.dropped if order else ()))
+    assert found.explored == tuple(ways[family] for family in (order.explored if order else ()))
