@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from relay.memory.knowledge import Network
 from relay.memory.record import Record
@@ -30,6 +30,10 @@ FRESH = 5.0
 """Seconds for which a state is believed that other relays change as well."""
 AT_HAND = 100_000
 """Networks; about 100 MB if all of them are well known."""
+PATIENCE = 0.002
+"""Seconds that a look-up may wait for the thread; after that the network is unknown this time."""
+TOGETHER = 25
+"""Networks that are read, learnt and written in one piece."""
 MOST_WAITING = 50_000
 """Changes, records and look-ups each that wait for the store."""
 
@@ -49,6 +53,7 @@ class Keeper:
         self._changes: dict[bytes, list[Change]] = {}
         self._waiting = 0
         self._records: list[tuple[float, Record]] = []
+        self._writing: list[tuple[float, Record]] = []
         self._forget: dict[bytes, None] = {}
         self._at_hand: dict[bytes, int] = {}
         """How many of the waiting changes of a key ``_known`` has already, for the store fails."""
@@ -69,7 +74,7 @@ class Keeper:
     @property
     def waiting(self) -> int:
         """Changes and records that are not stored yet."""
-        return self._waiting + len(self._records)
+        return self._waiting + len(self._records) + len(self._writing)
 
     @property
     def broken(self) -> bool:
@@ -78,17 +83,25 @@ class Keeper:
 
     def recall(self, key: bytes) -> Network | None:
         """What is known of it, as far as it is at hand."""
-        with self._wake:
-            found = self._known.get(key)
-            if found is not None:
-                self._known.move_to_end(key)
-            if found is None or (self._backend.shared and time.monotonic() - found[1] > FRESH):
-                if len(self._wanted) < MOST_WAITING:
-                    self._wanted[key] = None
-                    self._wake.notify()
-                else:
-                    self.lost += 1
-            return found[0] if found is not None else None
+        if not self._wake.acquire(timeout=PATIENCE):
+            self.lost += 1
+            return None
+        try:
+            return self._recall(key)
+        finally:
+            self._wake.release()
+
+    def _recall(self, key: bytes) -> Network | None:
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+        if found is None or (self._backend.shared and time.monotonic() - found[1] > FRESH):
+            if len(self._wanted) < MOST_WAITING:
+                self._wanted[key] = None
+                self._wake.notify()
+            else:
+                self.lost += 1
+        return found[0] if found is not None else None
 
     def change(self, key: bytes, change: Change) -> None:
         """Something was learnt of it."""
@@ -194,8 +207,8 @@ class Keeper:
 
     def _fetch(self) -> None:
         with self._wake:
-            keys, self._wanted = list(self._wanted), {}
-        if keys:
+            wanted, self._wanted = list(self._wanted), {}
+        for keys in _pieces(wanted):
             found = self._backend.read(keys)
             with self._wake:
                 for key in keys:
@@ -204,25 +217,37 @@ class Keeper:
 
     def _store(self) -> None:
         with self._wake:
-            changes = {key: tuple(many) for key, many in self._changes.items()}
-            records = list(self._records)
-        done: dict[bytes, Network] = {}
-        try:
-            if changes:
-                self._backend.update(changes, done)
-        finally:
-            with self._wake:
-                for key, state in done.items():
-                    self._stored(key, len(changes[key]), state)
-        if records:
-            self._backend.write_down(records)
-            with self._wake:
-                written = set(map(id, records))
-                self._records = [one for one in self._records if id(one) not in written]
+            waiting = list(self._changes)
+        for keys in _pieces(waiting):
+            self._update(keys)
+        self._write()
         now = time.monotonic()
         if not self._trimmed or now >= self._trimmed + TRIM:
             self._backend.trim(self._clock())
             self._trimmed = now
+
+    def _update(self, keys: list[bytes]) -> None:
+        with self._wake:
+            changes = {key: tuple(self._changes[key]) for key in keys if key in self._changes}
+        done: dict[bytes, Network] = {}
+        try:
+            self._backend.update(changes, done)
+        finally:
+            with self._wake:
+                for key, state in done.items():
+                    self._stored(key, len(changes[key]), state)
+
+    def _write(self) -> None:
+        with self._wake:
+            self._writing, self._records = self._records, []
+        try:
+            if self._writing:
+                self._backend.write_down(self._writing)
+                self._writing = []
+        finally:
+            with self._wake:
+                self._records[:0] = [one for one in self._writing if one[1].network not in self._forget]
+                self._writing = []
 
     def _stored(self, key: bytes, number: int, state: Network) -> None:
         """The first ``number`` changes of ``key`` are in the store, unless it was forgotten meanwhile."""
@@ -240,20 +265,31 @@ class Keeper:
     def _learn_at_hand(self) -> None:
         """What waits is known here already. It is stored later on top of what is stored then."""
         with self._wake:
-            waiting = [
-                (key, len(many), self._known.get(key, (None, 0.0))[0], many[self._at_hand.get(key, 0) :])
-                for key, many in self._changes.items()
-                if len(many) > self._at_hand.get(key, 0)
-            ]
-        for key, number, state, changes in waiting:
-            after = applied(state, changes)
+            waiting = list(self._changes)
+        for keys in _pieces(waiting):
+            for key in keys:
+                self._learn_one(key)
+            time.sleep(0)  # whoever waits for the interpreter gets it
+
+    def _learn_one(self, key: bytes) -> None:
+        with self._wake:
+            known, _ = self._known.get(key, (None, 0.0))
+            changes = self._changes.get(key, [])[self._at_hand.get(key, 0) :]
+        if changes:
+            after = applied(known, changes)
             with self._wake:
                 if key not in self._forget:
                     self._keep(key, after)
-                    self._at_hand[key] = number
+                    self._at_hand[key] = self._at_hand.get(key, 0) + len(changes)
 
     def _keep(self, key: bytes, state: Network | None) -> None:
         self._known[key] = (state, time.monotonic())
         self._known.move_to_end(key)
         while len(self._known) > AT_HAND:
             self._known.popitem(last=False)
+
+
+def _pieces(keys: list[bytes]) -> Iterator[list[bytes]]:
+    """A few at a time: neither the lock nor the interpreter is held for longer than a millisecond or two."""
+    for start in range(0, len(keys), TOGETHER):
+        yield keys[start : start + TOGETHER]

@@ -119,6 +119,7 @@ class SqliteStore:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA max_page_count = {MOST_PAGES}")
         connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a power failure may take the last seconds
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == VERSION:
             return
