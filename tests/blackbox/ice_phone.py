@@ -10,8 +10,8 @@ from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
 from relay.ice.outputs import Output, Path, Send
 from tests.blackbox.description import Description, plain
-from tests.blackbox.ng import Address
 from tests.blackbox.phone import rtp
+from tests.ng import Address
 
 HERE = 0
 

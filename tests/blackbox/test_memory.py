@@ -14,7 +14,7 @@ import pytest
 from tests.blackbox.daemon import ADDRESS, Daemon, wait_until
 from tests.blackbox.description import Description, plain
 from tests.blackbox.ice_phone import IcePhone
-from tests.blackbox.ng import Value
+from tests.ng import Value
 from tests.relay.store.redis_server import RedisServer
 
 TOKEN = "a-token-of-the-operator"
