@@ -103,6 +103,24 @@ def test_before_twenty_legs_one_way_of_each_kind_stays() -> None:
     assert decide(Snapshot(known), FACTS, START, 3).dropped == (Arm.U443, Arm.T443)
 
 
+def test_a_dead_default_candidate_is_put_last_and_never_left_out() -> None:
+    known = _well_known()
+    alive, dead = known.ways[Arm.U], known.ways[Arm.T443]
+    ways = {Arm.U: dead, Arm.U443: dead, Arm.T443: alive}
+    network = msgspec.structs.replace(known, ways=ways, explored_at=START)
+    decision = decide(Snapshot(network), FACTS, START, 3)
+    assert (decision.order, decision.dropped) == ((Arm.T443, Arm.U), (Arm.U443,))
+
+
+def test_feedback_that_would_tip_the_scales_leaves_nothing_out() -> None:
+    known = msgspec.structs.replace(_well_known(), explored_at=START)
+    for beta, dropped in ((37.0, ()), (38.0, (Arm.U443,))):
+        doubtful = Way(beta=beta, rows=40, at=START)
+        ways = {Arm.U: known.ways[Arm.U], Arm.U443: doubtful}
+        network = told(msgspec.structs.replace(known, ways=ways), Report(ok=False, arm=Arm.U443), START)
+        assert decide(Snapshot(network), FACTS, START, 3).dropped == dropped
+
+
 def test_once_a_day_everything_is_tried_and_now_and_then_one_way_in_the_last_place() -> None:
     network = _well_known()
     due = decide(Snapshot(network), FACTS, START, 3)

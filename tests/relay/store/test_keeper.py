@@ -113,6 +113,7 @@ def test_what_was_learnt_while_the_file_was_locked_is_stored_once_afterwards(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     keeper.change(HOME, learnt())
+    keeper.write_down(RECORD)
     assert rows(keeper) == 2
     keeper.change(HOME, learnt())
     assert rows(keeper) == 3
@@ -123,6 +124,46 @@ def test_what_was_learnt_while_the_file_was_locked_is_stored_once_afterwards(
     assert caplog.messages[-1] == "memory: the store works again"
     keeper.stop()
     assert SqliteStore(str(path), MONTH).read([HOME])[HOME].rows == 3
+    with sqlite3.connect(path) as file:
+        assert file.execute("SELECT count(*) FROM records").fetchone() == (1,)
+
+
+def test_a_record_that_could_not_be_written_is_written_later(path: Path) -> None:
+    keeper = keeper_of(path)
+    keeper.settle()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("DROP TABLE records")
+    keeper.write_down(RECORD)
+    keeper.settle()
+    assert (keeper.waiting, keeper.broken) == (1, True)
+    other.execute("CREATE TABLE records (id INTEGER PRIMARY KEY, at REAL, key BLOB, row BLOB)")
+    keeper.settle()
+    assert (keeper.waiting, keeper.broken) == (0, False)
+    assert other.execute("SELECT count(*) FROM records").fetchone() == (1,)
+    other.close()
+    keeper.stop()
+
+
+def test_a_redis_that_can_only_be_read_does_not_hide_what_was_learnt_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "FRESH", 0.0)
+    server = RedisServer(tmp_path)
+    server.start()
+    keeper = Keeper(RedisStore(server.url, MONTH))
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 1
+    client = server.client()
+    client.config_set("maxmemory", 1)
+    keeper.change(HOME, learnt())
+    keeper.settle()
+    assert keeper.broken
+    assert rows(keeper) == 2
+    client.config_set("maxmemory", 0)
+    assert (rows(keeper), keeper.broken) == (2, False)
+    keeper.stop()
+    client.close()
+    server.stop()
 
 
 def test_a_full_disk_leaves_what_is_at_hand(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
