@@ -126,25 +126,15 @@ def encode(value: Mapping[str, Encodable]) -> bytes:
     Text must be what ``decode`` can produce: anything but lone surrogates other
     than those of ``surrogateescape``.
     """
-    out: list[bytes] = []
-    _append(value, out)
-    return b"".join(out)
+    return _text(value).encode("utf-8", "surrogateescape")
 
 
-def _append(value: Encodable, out: list[bytes]) -> None:
+def _text(value: Encodable) -> str:
     if isinstance(value, str):
-        text = value.encode("utf-8", "surrogateescape")
-        out.append(b"%d:%b" % (len(text), text))
-    elif isinstance(value, int):
-        out.append(b"i%de" % value)
-    elif isinstance(value, Mapping):
-        out.append(b"d")
-        for key, item in value.items():
-            _append(key, out)
-            _append(item, out)
-        out.append(b"e")
-    else:
-        out.append(b"l")
-        for item in value:
-            _append(item, out)
-        out.append(b"e")
+        octets = len(value) if value.isascii() else len(value.encode("utf-8", "surrogateescape"))
+        return f"{octets}:{value}"
+    if isinstance(value, int):
+        return f"i{int(value)}e"
+    if isinstance(value, (dict, Mapping)):  # a dict is seen to be one faster than a Mapping
+        return f"d{''.join([_text(key) + _text(item) for key, item in value.items()])}e"
+    return f"l{''.join([_text(item) for item in value])}e"
