@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sdp.session import SdpError
 
@@ -73,6 +74,7 @@ def priority(type: str, component: int, local_preference: int = 65535) -> int:
     return (TYPE_PREFERENCE[type] << 24) + (local_preference << 8) + (256 - component)
 
 
+@lru_cache(maxsize=256)
 def foundation(type: str, base_address: str, transport: str, stun_server: str = "") -> str:
     """13 ice-chars, the same for candidates that freeze together (RFC 8445, section 5.1.1.3).
 
