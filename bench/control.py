@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from relay.bench.calls import PLAIN, WEBRTC, Kind
 from relay.config.settings import Interface, Settings
 from relay.control.ng import NgServer
+from relay.daemon import spare_the_collector
 from relay.daemon.engine import Engine
 from relay.forward.rule import Address
 from relay.ng import bencode
@@ -97,6 +98,7 @@ def main() -> None:
         Settings((Interface("default", RELAY, RELAY),), port_min=20000, workers=1, log_level="WARNING")
     )
     bench = Bench(NgServer(engine.execute))
+    spare_the_collector()
     try:
         for kind in (PLAIN, WEBRTC):
             if kind.name in (arguments.kind or (kind.name,)):
