@@ -41,12 +41,7 @@ class Candidate:
     @classmethod
     def parse(cls, value: str) -> Candidate:
         """Reads what follows ``a=candidate:``; ``str()`` gives it back. Raises SdpError."""
-        match = _CANDIDATE.fullmatch(value)
-        if match is None:
-            raise SdpError("malformed candidate", f"a=candidate:{value}")
-        foundation, component, transport, priority, address, port, type, rest = match.groups()
-        if not 0 < int(component) <= 256 or int(priority) >= 2**32 or int(port) > 65535:
-            raise SdpError("candidate with a number out of range", f"a=candidate:{value}")
+        foundation, component, transport, priority, address, port, type, rest = match(value).groups()
         extensions = tuple(rest.split()) if rest else ()
         found = cls(
             foundation, int(component), transport, int(priority), address, int(port), type, extensions
@@ -64,6 +59,19 @@ class Candidate:
             return self._text
         words = (self.foundation, self.component, self.transport, self.priority, self.address, self.port)
         return " ".join([*map(str, words), "typ", self.type, *self.extensions])
+
+
+def match(value: str) -> re.Match[str]:
+    """The parts of what follows ``a=candidate:``, checked, for those who need few of them. Raises SdpError.
+
+    Groups: foundation, component, transport, priority, address, port, type, and extensions or None.
+    """
+    found = _CANDIDATE.fullmatch(value)
+    if found is None:
+        raise SdpError("malformed candidate", f"a=candidate:{value}")
+    if not 0 < int(found[2]) <= 256 or int(found[4]) >= 2**32 or int(found[6]) > 65535:
+        raise SdpError("candidate with a number out of range", f"a=candidate:{value}")
+    return found
 
 
 def priority(type: str, component: int, local_preference: int = 65535) -> int:
