@@ -13,6 +13,7 @@ b'd6:result4:ponge'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 Value: TypeAlias = int | str | list["Value"] | dict[str, "Value"]
@@ -126,15 +127,33 @@ def encode(value: Mapping[str, Encodable]) -> bytes:
     Text must be what ``decode`` can produce: anything but lone surrogates other
     than those of ``surrogateescape``.
     """
-    return _text(value).encode("utf-8", "surrogateescape")
+    out: list[str] = []
+    _append(value, out)
+    return "".join(out).encode("utf-8", "surrogateescape")
 
 
-def _text(value: Encodable) -> str:
+def _append(value: Encodable, out: list[str]) -> None:
     if isinstance(value, str):
-        octets = len(value) if value.isascii() else len(value.encode("utf-8", "surrogateescape"))
-        return f"{octets}:{value}"
-    if isinstance(value, int):
-        return f"i{int(value)}e"
-    if isinstance(value, (dict, Mapping)):  # a dict is seen to be one faster than a Mapping
-        return f"d{''.join([_text(key) + _text(item) for key, item in value.items()])}e"
-    return f"l{''.join([_text(item) for item in value])}e"
+        out.append(_string_of(value))
+    elif isinstance(value, int):
+        out.append(f"i{value:d}e")
+    elif isinstance(value, (dict, Mapping)):  # a dict is seen to be one faster than a Mapping
+        out.append("d")
+        for key, item in value.items():
+            out.append(_key(key))
+            _append(item, out)
+        out.append("e")
+    else:
+        out.append("l")
+        for item in value:
+            _append(item, out)
+        out.append("e")
+
+
+def _string_of(text: str) -> str:
+    octets = len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
+    return f"{octets}:{text}"
+
+
+_key = lru_cache(maxsize=256)(_string_of)
+"""A report has a hundred keys, most of them the same few dozen."""
