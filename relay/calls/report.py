@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
@@ -12,8 +12,7 @@ from relay.forward.rule import Address
 Reply = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """What one rule has seen so far. ``last_packet`` is monotonic seconds, 0.0 for never."""
 
     rtp_packets: int = 0
@@ -128,7 +127,7 @@ def _keys(security: Security | None) -> list[str]:
 def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Reply:
     port = stream.path.port
     seen = [readings.of(path.rule) for path in stream.paths]
-    sent_from = readings.of(stream.path.rule)
+    sent_from = seen[stream.selected]
     stats = {
         "packets": sum(one.rtp_packets + one.rtcp_packets for one in seen),
         "bytes": sum(one.rtp_bytes + one.rtcp_bytes for one in seen),
