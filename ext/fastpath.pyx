@@ -179,16 +179,21 @@ cdef class NativePlane:
             raise OSError(f"no epoll for port {sock.getsockname()}")
         return handle
 
-    def close(self, port):
-        """The rules at this port end to receive and to be sent to; drop them before or after."""
+    def close(self, *ports):
+        """The rules at these ports end to receive and to be sent to; drop them before or after."""
         self._reclaim()
         if self._stopped:
             return
-        sock, worker, address = self._open.pop(port)
-        for id in self._at_port.pop(port):
-            self._place[id] = (worker, None)
-        ticket = self._push(worker, CLOSE, port, NULL, 0)
-        self._pending[worker].append((ticket, None, (), (port, sock, address), None))
+        workers = set()
+        for port in ports:
+            sock, worker, address = self._open.pop(port)
+            for id in self._at_port.pop(port):
+                self._place[id] = (worker, None)
+            ticket = self._queue(worker, CLOSE, port, NULL, 0)
+            self._pending[worker].append((ticket, None, (), (port, sock, address), None))
+            workers.add(worker)
+        for worker in workers:
+            self._wake(worker)
 
     def open_keys(self, profile, receive, send, after=None):
         cdef keys_t *keys
@@ -407,16 +412,26 @@ cdef class NativePlane:
 
     cdef uint64_t _push(self, int number, int kind, uint32_t subject, change *changes, uint32_t count):
         """Returns the ticket: the command is done when the worker's head is beyond it."""
+        ticket = self._queue(number, kind, subject, changes, count)
+        self._wake(number)
+        return ticket
+
+    cdef uint64_t _queue(self, int number, int kind, uint32_t subject, change *changes, uint32_t count):
+        """As ``_push``; the worker need not look before ``_wake``."""
         cdef worker *to = self._workers[number]
-        cdef uint64_t one = 1, ticket = to.command_tail
+        cdef uint64_t ticket = to.command_tail
         cdef command *slot = &to.commands[ticket % COMMANDS]
         while ticket - LOAD_ACQUIRE(&to.command_head) == COMMANDS:
+            self._wake(number)
             with nogil:
                 usleep(50)
         slot.kind, slot.subject, slot.changes, slot.count = kind, subject, changes, count
         STORE_RELEASE(&to.command_tail, ticket + 1)
-        write(to.wake, &one, sizeof(one))
         return ticket
+
+    cdef _wake(self, int number):
+        cdef uint64_t one = 1
+        write(self._workers[number].wake, &one, sizeof(one))
 
     cdef _settle(self, worker *to):
         cdef int patience = 10000

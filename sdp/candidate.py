@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sdp.session import SdpError
 
@@ -40,12 +41,7 @@ class Candidate:
     @classmethod
     def parse(cls, value: str) -> Candidate:
         """Reads what follows ``a=candidate:``; ``str()`` gives it back. Raises SdpError."""
-        match = _CANDIDATE.fullmatch(value)
-        if match is None:
-            raise SdpError("malformed candidate", f"a=candidate:{value}")
-        foundation, component, transport, priority, address, port, type, rest = match.groups()
-        if not 0 < int(component) <= 256 or int(priority) >= 2**32 or int(port) > 65535:
-            raise SdpError("candidate with a number out of range", f"a=candidate:{value}")
+        foundation, component, transport, priority, address, port, type, rest = match(value).groups()
         extensions = tuple(rest.split()) if rest else ()
         found = cls(
             foundation, int(component), transport, int(priority), address, int(port), type, extensions
@@ -65,6 +61,19 @@ class Candidate:
         return " ".join([*map(str, words), "typ", self.type, *self.extensions])
 
 
+def match(value: str) -> re.Match[str]:
+    """The parts of what follows ``a=candidate:``, checked, for those who need few of them. Raises SdpError.
+
+    Groups: foundation, component, transport, priority, address, port, type, and extensions or None.
+    """
+    found = _CANDIDATE.fullmatch(value)
+    if found is None:
+        raise SdpError("malformed candidate", f"a=candidate:{value}")
+    if not 0 < int(found[2]) <= 256 or int(found[4]) >= 2**32 or int(found[6]) > 65535:
+        raise SdpError("candidate with a number out of range", f"a=candidate:{value}")
+    return found
+
+
 def priority(type: str, component: int, local_preference: int = 65535) -> int:
     """Candidate priority, 0 .. 2**31 - 1 (RFC 8445, section 5.1.2.1).
 
@@ -73,6 +82,7 @@ def priority(type: str, component: int, local_preference: int = 65535) -> int:
     return (TYPE_PREFERENCE[type] << 24) + (local_preference << 8) + (256 - component)
 
 
+@lru_cache(maxsize=256)
 def foundation(type: str, base_address: str, transport: str, stun_server: str = "") -> str:
     """13 ice-chars, the same for candidates that freeze together (RFC 8445, section 5.1.1.3).
 

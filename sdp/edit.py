@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sdp.reason import Reason
 from sdp.session import body
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One line of a description, what became of it, and why."""
 
     action: str  # "kept" (candidates only), "removed", "added" or "replaced"

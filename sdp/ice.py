@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdp.candidate import Candidate
+from sdp.candidate import Candidate, match
 from sdp.media import connection
 from sdp.reason import Reason
 from sdp.session import Media, SdpError, Session, body
@@ -102,11 +102,11 @@ def _has_dummy_address(session: Session, media: Media) -> bool:
 def useless(value: str) -> Reason:
     """Why a peer's candidate (what follows ``a=candidate:``) need not be passed on where media is relayed."""
     try:
-        candidate = Candidate.parse(value)
+        _, _, transport, _, address, port, type, _ = match(value).groups()
     except SdpError:
         return Reason.INVALID
-    transport, address = candidate.transport.lower(), candidate.address
-    if candidate.port == 0 or _UNREACHABLE.match(address):
+    transport = transport.lower()
+    if int(port) == 0 or _UNREACHABLE.match(address):
         return Reason.INVALID
     if address.lower().endswith(".local"):
         return Reason.MDNS_USELESS
@@ -116,13 +116,13 @@ def useless(value: str) -> Reason:
         return Reason.TCP_USELESS
     if transport != "udp":
         return Reason.UNKNOWN_USELESS
-    return _KNOWN_TYPES.get(candidate.type.lower(), Reason.UNKNOWN_USELESS)
+    return _KNOWN_TYPES.get(type.lower(), Reason.UNKNOWN_USELESS)
 
 
 def is_relay(value: str) -> bool:
     """Whether a candidate (what follows ``a=candidate:``) is of type relay; a malformed one is not."""
     try:
-        return Candidate.parse(value).type.lower() == "relay"
+        return match(value)[7].lower() == "relay"
     except SdpError:
         return False
 

@@ -73,7 +73,8 @@ class Section:
 
     def attribute(self, name: str) -> str | None:
         """The value of the first ``a=name``; "" if it has no value, None if there is no such line."""
-        return next(iter(self.attributes(name)), None)
+        values = self._by_name().get(name)
+        return values[0] if values else None
 
     def __str__(self) -> str:
         return "".join(self.lines)
@@ -123,9 +124,15 @@ class Media(Section):
     ``Session.parse`` accepts any line that begins with ``m=``.
     """
 
+    _read: tuple[str, MediaLine] | None = field(default=None, init=False, repr=False, compare=False)
+
     @property
     def parsed(self) -> MediaLine:
-        return MediaLine.parse(self.lines[0])
+        """The m= line, read once: it is asked for a dozen times."""
+        line = self.lines[0]
+        if self._read is None or self._read[0] != line:
+            self._read = line, MediaLine.parse(line)
+        return self._read[1]
 
     @property
     def kind(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+from functools import lru_cache
 
 import sdp
 from relay.calls.state import Leg, Media, Traits
@@ -97,7 +98,7 @@ class Announced:
         if not trusted and request.received_from:
             ip = request.received_from
         self.rtp = _usable(ip, section.port)
-        self.unresolved = self.rtp is None and not _is_numeric(ip)
+        self.unresolved = self.rtp is None and _numeric(ip) is None
         self.rtcp = self.rtp if with_mux else self._rtcp(section, ip, trusted)
 
     @staticmethod
@@ -115,20 +116,21 @@ def is_zero(ip: str) -> bool:
     return ip in ("0.0.0.0", "::")
 
 
-def _is_numeric(ip: str) -> bool:
+_parsed = lru_cache(maxsize=4096)(ipaddress.ip_address)
+"""A relay hears of the same phones and gateways again and again. What is no address is not remembered."""
+
+
+def _numeric(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address that means the same everywhere: one with a scope (``fe80::1%eth0``) does not."""
     try:
-        ipaddress.ip_address(ip)
+        return _parsed(ip) if "%" not in ip else None
     except ValueError:
-        return False
-    return "%" not in ip
+        return None
 
 
 def _usable(ip: str, port: int) -> Address | None:
     """An address that one can send to: not zero, not a group of hosts."""
-    if not 0 < port < 65536 or not _is_numeric(ip):
-        return None
-    address = ipaddress.ip_address(ip)
-    if address.is_unspecified or address.is_multicast or ip == "255.255.255.255":
+    address = _numeric(ip) if 0 < port < 65536 else None
+    if address is None or address.is_unspecified or address.is_multicast or ip == "255.255.255.255":
         return None
     return str(address), port

@@ -69,5 +69,5 @@ class Holding:
             self.resources.close_keys(keys)
             self.keys.discard(keys)
         used = {rule.port for rule in wanted.values()} | (call.reserved() if call is not None else set())
-        for handle in self.ports.keys() - used:
-            self.resources.close(self.ports.pop(handle))
+        if unused := self.ports.keys() - used:
+            self.resources.close(*[self.ports.pop(handle) for handle in unused])

@@ -264,10 +264,11 @@ class Registry:
     # Inside.
 
     def _begin(self, call: Call, found: list[tuple[Media, list[Output]]], now: float) -> None:
-        """Send the checks that ICE agents want to send."""
+        """Send the checks that ICE agents want to send; ``found`` is what changed in the call."""
         for media, outputs in found:
             checks.carry_out(media, outputs, now, self.resources)
-        self._holdings[call.call_id].sync(call)
+        if found:
+            self._holdings[call.call_id].sync(call)
         self._plan(call)
 
     def _looped(self, request: Request, session: Session) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
@@ -19,8 +19,7 @@ MAX_TEXT = 256
 """Characters of a candidate that cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """What one rule has seen so far. ``last_packet`` is monotonic seconds, 0.0 for never."""
 
     rtp_packets: int = 0
@@ -159,7 +158,7 @@ def _keys(security: Security | None) -> list[str]:
 def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Reply:
     port = stream.path.port
     seen = [readings.of(path.rule) for path in stream.paths]
-    sent_from = readings.of(stream.path.rule)
+    sent_from = seen[stream.selected]
     stats = {
         "packets": sum(one.rtp_packets + one.rtcp_packets for one in seen),
         "bytes": sum(one.rtp_bytes + one.rtcp_bytes for one in seen),

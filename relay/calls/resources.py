@@ -71,8 +71,8 @@ class Resources(Protocol):
     def open(self, at: LocalAddress, count: int, tos: int, worker: int) -> list[LocalPort]:
         """One port, or an even one and the next. Raises ``OutOfPorts``, and then nothing is open."""
 
-    def close(self, port: LocalPort) -> None:
-        """Give a port back."""
+    def close(self, *ports: LocalPort) -> None:
+        """Give ports back."""
 
     def retag(self, port: LocalPort, tos: int) -> None:
         """Set the DSCP byte of what leaves this port, 0..255."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from relay.calls.resources import LocalPort
 from relay.calls.sightings import Sightings
@@ -76,7 +77,9 @@ class Stream:
 
     def snapshot(self) -> Stream:
         """See ``Call.snapshot``."""
-        return replace(self, paths=[replace(path) for path in self.paths])
+        copy = _copy(self)
+        copy.paths = [_copy(path) for path in self.paths]
+        return copy
 
     @property
     def path(self) -> Path:
@@ -153,13 +156,10 @@ class Security:
 
     def snapshot(self) -> Security:
         """See ``Call.snapshot``. Handshakes are shared."""
-        return replace(
-            self,
-            handshakes=self.handshakes.copy(),
-            keys=self.keys.copy(),
-            keyed=self.keyed.copy(),
-            lines=self.lines.copy(),
-        )
+        copy = _copy(self)
+        copy.handshakes, copy.keys = self.handshakes.copy(), self.keys.copy()
+        copy.keyed, copy.lines = self.keyed.copy(), self.lines.copy()
+        return copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,13 +254,12 @@ class Media:
 
     def snapshot(self) -> Media:
         """See ``Call.snapshot``."""
-        return replace(
-            self,
-            streams=[stream.snapshot() for stream in self.streams],
-            retiring=self.retiring.copy(),
-            ice=replace(self.ice) if self.ice is not None else None,
-            security=self.security.snapshot() if self.security is not None else None,
-        )
+        copy = _copy(self)
+        copy.streams = [stream.snapshot() for stream in self.streams]
+        copy.retiring = self.retiring.copy()
+        copy.ice = _copy(self.ice) if self.ice is not None else None
+        copy.security = self.security.snapshot() if self.security is not None else None
+        return copy
 
 
 @dataclass(slots=True)
@@ -307,8 +306,10 @@ class Leg:
 
     def snapshot(self) -> Leg:
         """See ``Call.snapshot``."""
-        medias = [media.snapshot() for media in self.medias]
-        return replace(self, medias=medias, links=self.links.copy(), names=replace(self.names))
+        copy = _copy(self)
+        copy.medias = [media.snapshot() for media in self.medias]
+        copy.links, copy.names = self.links.copy(), _copy(self.names)
+        return copy
 
     def carrier(self, media: Media) -> Media:
         """The media of this leg that has the ports, ICE and keys which ``media`` uses."""
@@ -350,7 +351,9 @@ class Call:
 
     def snapshot(self) -> Call:
         """A copy to go back to when an offer or answer fails half-way. ICE agents are shared."""
-        return replace(self, legs={id: leg.snapshot() for id, leg in self.legs.items()})
+        copy = _copy(self)
+        copy.legs = {id: leg.snapshot() for id, leg in self.legs.items()}
+        return copy
 
     def leg_of(self, tag: str | None) -> Leg | None:
         """The leg with this tag."""
@@ -405,3 +408,14 @@ def link(one: Leg, other: Leg) -> None:
         if peer in leg.links:
             leg.links.remove(peer)
         leg.links.insert(0, peer)
+
+
+_State = TypeVar("_State", Path, Stream, MediaIce, Security, Media, Names, Leg, Call)
+
+
+def _copy(state: _State) -> _State:
+    """As ``copy.copy``, in less than half its time: every answer takes a snapshot."""
+    new = object.__new__(type(state))
+    for name in state.__slots__:
+        setattr(new, name, getattr(state, name))
+    return new

@@ -28,7 +28,7 @@ from relay.daemon.remembering import COMMANDS as ABOUT_NETWORKS
 from relay.daemon.remembering import Remembering
 from relay.forward._fastpath import NativePlane
 from relay.forward.offload.tiered import REFRESH
-from relay.forward.plane import Dtls, Plane, Stun
+from relay.forward.plane import COUNTERS, Dtls, Plane, Stun
 from relay.ice.policy import Optimizer, Place
 from relay.latching import State
 from relay.ng.request import Request
@@ -125,20 +125,19 @@ class Engine:
         return Times(now, now + self._unix_offset)
 
     def _traffic(self, rule: int) -> Traffic:
-        row = self.plane.row(rule)
-        packets = int(row["rtp_packets"])
+        row: dict[str, int] = dict(zip(COUNTERS.names or (), self.plane.row(rule).item(), strict=True))
         return Traffic(
-            rtp_packets=packets,
-            rtp_bytes=int(row["rtp_bytes"]),
-            rtcp_packets=int(row["rtcp_packets"]),
-            rtcp_bytes=int(row["rtcp_bytes"]),
-            sent_packets=int(row["sent_packets"]),
-            checks=int(row["stun_answered"]),
-            errors=int(row["stranger"]) + int(row["malformed"]) + int(row["send_error"]),
-            last_packet=int(row["last_packet"]) / NANOSECONDS,
-            ssrc=int(row["ssrc"]) if packets else None,
+            rtp_packets=row["rtp_packets"],
+            rtp_bytes=row["rtp_bytes"],
+            rtcp_packets=row["rtcp_packets"],
+            rtcp_bytes=row["rtcp_bytes"],
+            sent_packets=row["sent_packets"],
+            checks=row["stun_answered"],
+            errors=row["stranger"] + row["malformed"] + row["send_error"],
+            last_packet=row["last_packet"] / NANOSECONDS,
+            ssrc=row["ssrc"] if row["rtp_packets"] else None,
             peer=self.plane.peer(rule),
-            latched=int(row["state"]) == State.LOCKED.value,
+            latched=row["state"] == State.LOCKED.value,
             in_kernel=self.tiered is not None and self.tiered.carries(rule),
         )
 

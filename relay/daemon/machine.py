@@ -67,8 +67,7 @@ class Machine:
                 opened.append(self._hand_over(sock, at, worker))
         except (PlaneFull, OSError) as error:
             log.error("%s", error)
-            for port in opened:
-                self.close(port)
+            self.close(*opened)
             for sock in sockets[len(opened) :]:
                 number: int = sock.getsockname()[1]
                 sock.close()
@@ -82,10 +81,11 @@ class Machine:
         self._sockets[handle] = sock
         return LocalPort(handle, at, number)
 
-    def close(self, port: LocalPort) -> None:
-        """See ``Resources.close``. The number is free again once the worker has let go of the socket."""
-        self._sockets.pop(port.handle, None)
-        self.plane.close(port.handle)
+    def close(self, *ports: LocalPort) -> None:
+        """See ``Resources.close``. A number is free again once the worker has let go of the socket."""
+        for port in ports:
+            self._sockets.pop(port.handle, None)
+        self.plane.close(*[port.handle for port in ports])
 
     def closed(self, address: str, number: int) -> None:
         """The plane has closed a socket."""

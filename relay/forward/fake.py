@@ -187,11 +187,12 @@ class FakePlane:
         self._ports[handle] = _Port(sock, worker, sock.getsockname()[:2])
         return handle
 
-    def close(self, port: int) -> None:
-        closed = self._ports.pop(port)
-        closed.sock.close()
-        if self._on_close is not None:
-            self._on_close(*closed.address)
+    def close(self, *ports: int) -> None:
+        for port in ports:
+            closed = self._ports.pop(port)
+            closed.sock.close()
+            if self._on_close is not None:
+                self._on_close(*closed.address)
 
     def allocate(self) -> int:
         if not self._free:

@@ -105,8 +105,8 @@ class Plane(Protocol):
     def open(self, sock: socket.socket, worker: int) -> int:
         """Take over a bound, non-blocking UDP socket; returns its handle."""
 
-    def close(self, port: int) -> None:
-        """Stop reading. The socket is closed once its worker has let go of it."""
+    def close(self, *ports: int) -> None:
+        """Stop reading. Each socket is closed once its worker has let go of it; each worker is woken once."""
 
     def allocate(self) -> int:
         """A free rule id with zeroed counters. Raises ``PlaneFull``."""

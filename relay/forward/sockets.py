@@ -6,7 +6,6 @@ decided there, whether it can be had is found out here.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 from collections.abc import Mapping
@@ -59,7 +58,8 @@ class PortPool:
         return self._range(address)[1].free
 
     def _range(self, address: str) -> tuple[str, Ports]:
-        address = normal(address)
+        if address not in self._ranges:  # most of the time it is written as we write it
+            address = normal(address)
         if address not in self._ranges:
             raise AddressNotBindable(f"no range of ports is configured for {address}")
         return address, self._ranges[address]
@@ -138,18 +138,25 @@ class _InUse(Exception):
 
 
 def _bind_all(address: str, wanted: range, tos: int) -> list[socket.socket]:
-    with contextlib.ExitStack() as opened:
-        sockets = [opened.enter_context(_bind(address, port, tos)) for port in wanted]
-        opened.pop_all()
-    return sockets
+    opened: list[socket.socket] = []
+    try:
+        for port in wanted:
+            opened.append(_bind(address, port, tos))
+    except BaseException:
+        for sock in opened:
+            sock.close()
+        raise
+    return opened
 
 
 def _bind(address: str, port: int, tos: int) -> socket.socket:
-    sock = _socket(_family(address))
+    family = _family(address)
+    sock = _socket(family)
     try:
-        if sock.family == socket.AF_INET6:
+        if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        set_tos(sock, tos)
+        if tos:
+            set_tos(sock, tos)
         sock.bind((address, port))
     except OSError as error:
         sock.close()

@@ -27,9 +27,12 @@ class Credentials:
         return self.pwd.encode("utf-8", "surrogateescape")
 
 
-def new(random: Callable[[str], str] = secrets.choice) -> Credentials:
-    """Credentials for one generation; ``random`` picks one character of a string."""
-    return Credentials(
-        ufrag="".join(random(ICE_CHARS) for _ in range(UFRAG_LENGTH)),
-        pwd="".join(random(ICE_CHARS) for _ in range(PWD_LENGTH)),
-    )
+def new(randbelow: Callable[[int], int] = secrets.randbelow) -> Credentials:
+    """Credentials for one generation; ``randbelow`` picks a number from 0 on, and is asked once."""
+    number = randbelow(len(ICE_CHARS) ** (UFRAG_LENGTH + PWD_LENGTH))
+    characters = []
+    for _ in range(UFRAG_LENGTH + PWD_LENGTH):
+        number, digit = divmod(number, len(ICE_CHARS))
+        characters.append(ICE_CHARS[digit])
+    text = "".join(characters)
+    return Credentials(text[:UFRAG_LENGTH], text[UFRAG_LENGTH:])

@@ -239,12 +239,13 @@ class _Options:
     def text(self, key: str) -> str | None:
         """A string; a list of one string will do, and so will a number."""
         value = self.values.pop(key, None)
+        if value is None:
+            return None
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if isinstance(value, (str, int)):
             return str(value)
-        if value is not None:
-            self.warn(f"not a string: {key}", value)
+        self.warn(f"not a string: {key}", value)
         return None
 
     def identifier(self, key: str, longest: int) -> str | None:

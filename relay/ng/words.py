@@ -8,11 +8,14 @@ errors; giving one of them a meaning begins with moving it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+@lru_cache(maxsize=256)
 def canonical(word: str) -> str:
     """
     >>> canonical("Delete_Delay"), canonical("trickle ICE")

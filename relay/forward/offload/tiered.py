@@ -215,11 +215,12 @@ class TieredPlane:
         self._at_port[handle] = set()
         return handle
 
-    def close(self, port: int) -> None:
+    def close(self, *ports: int) -> None:
         """See ``Plane.close``."""
-        self._withdraw_all_of(self._at_port.pop(port, ()))
-        self._ports.pop(port, None)
-        self._below.close(port)
+        for port in ports:
+            self._withdraw_all_of(self._at_port.pop(port, ()))
+            self._ports.pop(port, None)
+        self._below.close(*ports)
 
     def allocate(self) -> int:
         """See ``Plane.allocate``."""

@@ -63,8 +63,9 @@ class Box:
             self.tos[port.handle] = tos
         return opened
 
-    def close(self, port: LocalPort) -> None:
-        del self.ports[port.handle]
+    def close(self, *ports: LocalPort) -> None:
+        for port in ports:
+            del self.ports[port.handle]
 
     def retag(self, port: LocalPort, tos: int) -> None:
         self.tos[port.handle] = tos

@@ -406,6 +406,19 @@ def test_closed_port_is_given_back_after_its_worker_let_go(phones: Phones) -> No
     plane.stop()
 
 
+def test_ports_of_several_workers_are_closed_together() -> None:
+    closed: list[Address] = []
+    plane = NativePlane(2, rules=16, on_close=lambda address, port: closed.append((address, port)))
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(6)]
+    for sock in socks:
+        sock.bind(("127.0.0.1", 0))
+    sides = {name(sock) for sock in socks}
+    plane.close(*[plane.open(sock, number % 2) for number, sock in enumerate(socks)])
+    until(lambda: plane.events() == [] and set(closed) == sides)
+    assert [sock.fileno() for sock in socks] == [-1] * 6
+    plane.stop()
+
+
 def test_stop_closes_every_port_and_may_be_repeated() -> None:
     before = len(os.listdir("/proc/self/fd"))
     plane = NativePlane(2)
