@@ -23,6 +23,7 @@ from relay.calls.timers import Timers
 from relay.config import Settings
 from relay.daemon import planes
 from relay.daemon.machine import Machine
+from relay.daemon.watch import Watch
 from relay.forward._fastpath import NativePlane
 from relay.forward.offload.tiered import REFRESH
 from relay.forward.plane import Dtls, Plane, Stun
@@ -44,6 +45,7 @@ class Engine:
         addresses = [LocalAddress(i.name, i.address, i.advertised) for i in settings.interfaces]
         self.machine = Machine(addresses, settings.port_min, settings.port_max)
         self.plane = self.machine.plane = self._choose_plane(settings)
+        self.watch = Watch(self.plane.workers)
         self.started = time.monotonic()
         self.registry = Registry(
             self.machine,
@@ -66,7 +68,9 @@ class Engine:
 
     def _choose_plane(self, settings: Settings) -> Plane:
         """Sets ``tiered``, which is the plane if the kernel has a share in it, and ``gates``."""
-        userspace = NativePlane(settings.workers, on_close=self.machine.closed)
+        userspace = NativePlane(
+            settings.workers, coalesce=settings.coalesce_us / 1e6, on_close=self.machine.closed
+        )
         try:
             local = [interface.address for interface in settings.interfaces]
             self.tiered, self.gates = planes.choose(settings.plane, userspace, local)
@@ -149,6 +153,11 @@ class Engine:
         ended = self.registry.tick(time.monotonic(), last_seen(self.plane.counters()))
         for call_id, reason in ended:
             log.info("call ended call-id=%s reason=%s", call_id, reason)
+        stuck, again = self.watch.look(self.plane.beats())
+        for number in stuck:
+            log.error("worker %d hangs: its calls have no media; restart icerelay and report this", number)
+        for number in again:
+            log.warning("worker %d goes on", number)
 
     def _events(self) -> None:
         now = time.monotonic()
