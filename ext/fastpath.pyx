@@ -40,12 +40,14 @@ include "rules.pxi"
 include "system.pxi"
 include "srtp.pxi"
 include "rtcp.pxi"
+include "pace.pxi"
 include "worker.pxi"
 include "addresses.pxi"
 include "latching.pxi"
 include "sha1.pxi"
 include "stun.pxi"
 include "bundle.pxi"
+include "burst.pxi"
 include "packets.pxi"
 include "encoding.pxi"
 include "probes.pxi"
@@ -54,6 +56,8 @@ assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES
 assert (specified.MAX_USERNAME, specified.CHECKS_PER_SECOND) == (MAX_USERNAME, CHECKS_PER_SECOND)
 assert COUNTERS.itemsize == sizeof(counters_t)
 assert srtp_library.TAIL <= TAIL
+
+LONGEST_WAIT = 0.01  # seconds; more would be heard
 
 fill_crc_table()
 
@@ -76,7 +80,8 @@ cdef class NativePlane:
     At most ``rules`` rules, as many pairs of keys, and 65,536 ports exist at once. ``on_close`` is
     called with the address and port of a socket after it was closed, from
     within ``events`` and others: ``PortPool.release`` fits. ``window`` is the
-    learn window in seconds.
+    learn window in seconds, ``coalesce`` the time that a busy worker may wait for
+    company, 0 (never) to 0.01 seconds.
     """
 
     cdef readonly int workers
@@ -94,9 +99,13 @@ cdef class NativePlane:
     cdef uint32_t _lives
     cdef list _pending
 
-    def __cinit__(self, int workers=1, *, uint32_t rules=262144, double window=LEARN_WINDOW, on_close=None):
+    def __cinit__(
+        self, int workers=1, *, uint32_t rules=262144, double window=LEARN_WINDOW, double coalesce=0, on_close=None
+    ):
         if workers < 1 or rules < 1:
             raise ValueError("a plane needs a worker and room for a rule")
+        if not 0 <= coalesce <= LONGEST_WAIT:
+            raise ValueError(f"no wait for company of {coalesce} s")
         self.workers = workers
         self._on_close = on_close
         self._tables = [
@@ -118,6 +127,7 @@ cdef class NativePlane:
             raise MemoryError
         for number in range(workers):
             self._workers[number] = self._new_worker(number, <int64_t>(window * 1e9))
+            self._workers[number].pace.bound = <int64_t>(coalesce * 1e9)
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"forward-{number}", daemon=True)
             for number in range(workers)
@@ -316,6 +326,17 @@ cdef class NativePlane:
         self._settle(self._workers[<int>self._place[rule][0]])
         value = read_address(&self._rows[rule].send_to)
         return text(&value) if value.port else None
+
+    def beats(self):
+        """Turns of each worker so far; asks each for another one, which it takes at once unless it hangs."""
+        cdef uint64_t one = 1
+        if self._stopped:
+            return [0] * self.workers
+        found = []
+        for number in range(self.workers):
+            found.append(LOAD(&self._workers[number].beats))
+            write(self._workers[number].wake, &one, sizeof(one))
+        return found
 
     def stop(self):
         if self._stopped:

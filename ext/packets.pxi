@@ -254,10 +254,13 @@ cdef void queue(
 
 cdef void flush(worker *self) noexcept nogil:
     """Send the outbox. What the kernel refuses (EAGAIN, EPERM, EMSGSIZE...) is counted, and the rest goes on."""
-    cdef unsigned int i, done = 0
+    cdef unsigned int i, burst, done = 0
     cdef int count
     while done < self.out_count:
-        if self.out_count - done == 1:
+        burst = burst_from(self, done)
+        if burst > 1 and send_burst(self, done, burst):
+            count = burst
+        elif self.out_count - done == 1:
             count = 1 if sendmsg(self.out_fd, &self.outbox[done].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 else 0
         else:
             count = sendmmsg(self.out_fd, &self.outbox[done], self.out_count - done, MSG_DONTWAIT | MSG_NOSIGNAL)

@@ -44,3 +44,20 @@ cdef class CheckAnswerer:
             return None
         length = write_answer(&self.rule.stun_keys, data, &at, response)
         return (<char *>response)[:length]
+
+
+cdef class Pace:
+    """When a worker that may wait for ``bound`` seconds does so."""
+
+    cdef pace_t pace
+
+    def __cinit__(self, double bound):
+        self.pace.bound = <int64_t>(bound * 1e9)
+
+    def took(self, int count, double now):
+        """A turn that began at ``now``, in seconds, found so many datagrams."""
+        keep_pace(&self.pace, count, <int64_t>(now * 1e9))
+
+    def pause(self, double spent):
+        """Seconds to wait after a turn of ``spent`` seconds."""
+        return pause_after(&self.pace, <int64_t>(spent * 1e9)) / 1e9

@@ -16,6 +16,13 @@ cdef extern from "<signal.h>" nogil:
     int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
     enum: SIG_BLOCK
 
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+    int ppoll(pollfd *fds, unsigned long count, const timespec *timeout, const sigset_t *mask)
+    enum: POLLIN
+
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
         uint32_t u32

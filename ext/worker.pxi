@@ -49,6 +49,8 @@ cdef struct worker:
     int epoll, wake, news
     bint stopping, told
     int64_t now, window
+    pace_t pace
+    uint64_t beats       # turns so far
     row *rows
     counters_t *counters
     port_t *ports
@@ -198,35 +200,65 @@ cdef void tell(worker *self) noexcept nogil:
 # ---- the thread
 
 cdef void run(worker *self) noexcept nogil:
-    cdef int i, count
-    cdef uint64_t rings
+    cdef int i, count, size
+    cdef int64_t began = 0
+    cdef uint64_t taken, rings
+    cdef bint over = True
     prepare(self)
     while not self.stopping:
+        if over:
+            rest(self, began)
         count = epoll_wait(self.epoll, self.ready, READY, -1)
+        BUMP(&self.beats, 1)
         self.now = monotonic()
+        if over:
+            began = self.now
+        over = count < READY  # else there may be more ports
+        taken = 0
         obey(self)
         for i in range(count):
             if self.ready[i].data.u32 == WAKE:
                 read(self.wake, &rings, sizeof(rings))
                 obey(self)  # what came between the first look and the reading
             else:
-                serve(self, self.ready[i].data.u32, self.ready[i].events)
+                size = serve(self, self.ready[i].data.u32, self.ready[i].events)
+                taken += size
+                over = over and size < BATCH  # else there may be more at this port
             if self.told:
                 tell(self)
+        keep_pace(&self.pace, taken, self.now)
 
 
-cdef void serve(worker *self, uint32_t index, uint32_t events) noexcept nogil:
-    """One bounded batch from one port, unless it was closed since epoll named it."""
+cdef void rest(worker *self, int64_t began) noexcept nogil:
+    """Wait for company, or for a command, between two turns."""
+    cdef pollfd command
+    cdef timespec length
+    cdef int64_t pause
+    if not expects_company(&self.pace):
+        return
+    pause = pause_after(&self.pace, monotonic() - began)
+    if pause == 0:
+        return
+    command.fd = self.wake
+    command.events = POLLIN
+    length.tv_sec = pause // 1000000000
+    length.tv_nsec = pause % 1000000000
+    ppoll(&command, 1, &length, NULL)
+
+
+cdef int serve(worker *self, uint32_t index, uint32_t events) noexcept nogil:
+    """One bounded batch from one port, unless it was closed since epoll named it. Returns its size."""
     cdef int fd = LOAD_ACQUIRE_FD(&self.ports[index].fd)
     cdef int slot, count
     if fd < 0:
-        return
+        return 0
     if events & EPOLLERR:
         discard_errors(fd)
     count = recvmmsg(fd, self.inbox, BATCH, MSG_DONTWAIT, NULL)
     for slot in range(count):
         arrive(self, index, slot)
     flush(self)
+    return max(count, 0)
 
 
 cdef void discard_errors(int fd) noexcept nogil:

@@ -338,6 +338,12 @@ OPTIONS = (
         "Threads that forward media. [one per core]",
         alias="num-threads",
     ),
+    Option(
+        "coalesce-us",
+        "MICROSECONDS",
+        _number("microseconds", 0, 10000, "write 1000 for one millisecond, 0 for never"),
+        "How long a thread with much to do may wait for more packets, to take them together. [1000]",
+    ),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS} | {

@@ -61,3 +61,4 @@ class Settings:
     log_level: str = "INFO"  # a name of the logging module
     plane: str = "auto"  # or "userspace", "ebpf"
     workers: int = field(default_factory=available_cores)  # native forwarding threads
+    coalesce_us: int = 1000  # microseconds that a busy worker may wait for more packets; 0 is never

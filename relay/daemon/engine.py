@@ -26,6 +26,7 @@ from relay.daemon import planes
 from relay.daemon.machine import Machine
 from relay.daemon.remembering import COMMANDS as ABOUT_NETWORKS
 from relay.daemon.remembering import Remembering
+from relay.daemon.watch import Watch
 from relay.forward._fastpath import NativePlane
 from relay.forward.offload.tiered import REFRESH
 from relay.forward.plane import COUNTERS, Dtls, Plane, Stun
@@ -48,6 +49,7 @@ class Engine:
         addresses = [LocalAddress(i.name, i.address, i.advertised) for i in settings.interfaces]
         self.machine = Machine(addresses, settings.port_min, settings.port_max)
         self.plane = self.machine.plane = self._choose_plane(settings)
+        self.watch = Watch(self.plane.workers)
         self.started = time.monotonic()
         self.memory = Remembering(settings)
         self.registry = Registry(
@@ -73,7 +75,9 @@ class Engine:
 
     def _choose_plane(self, settings: Settings) -> Plane:
         """Sets ``tiered``, which is the plane if the kernel has a share in it, and ``gates``."""
-        userspace = NativePlane(settings.workers, on_close=self.machine.closed)
+        userspace = NativePlane(
+            settings.workers, coalesce=settings.coalesce_us / 1e6, on_close=self.machine.closed
+        )
         try:
             local = [interface.address for interface in settings.interfaces]
             self.tiered, self.gates = planes.choose(settings.plane, userspace, local)
@@ -178,6 +182,11 @@ class Engine:
         ended = self.registry.tick(time.monotonic(), last_seen(self.plane.counters()))
         for call_id, reason in ended:
             log.info("call ended call-id=%s reason=%s", call_id, reason)
+        stuck, again = self.watch.look(self.plane.beats())
+        for number in stuck:
+            log.error("worker %d hangs: its calls have no media; restart icerelay and report this", number)
+        for number in again:
+            log.warning("worker %d goes on", number)
 
     def _events(self) -> None:
         now = time.monotonic()

@@ -27,6 +27,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
     return Snapshot(
         uptime=time.monotonic() - engine.started,
         workers=engine.plane.workers,
+        workers_stuck=engine.watch.stuck,
         calls={"offered": len(calls) - answered, "answered": answered},
         legs=len(legs),
         medias=len(medias),

@@ -162,6 +162,7 @@ class FakePlane:
         on_close: Callable[[str, int], object] | None = None,
     ) -> None:
         self.workers = workers
+        self._beats = 0
         self.sent: list[Sent] = []
         self._window = window
         self._on_close = on_close
@@ -251,6 +252,10 @@ class FakePlane:
 
     def peer(self, rule: int) -> Address | None:
         return self._rows[rule].peer() if rule in self._rows else None
+
+    def beats(self) -> list[int]:
+        self._beats += 1
+        return [self._beats] * self.workers
 
     def stop(self) -> None:
         for port in list(self._ports):

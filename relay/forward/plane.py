@@ -148,5 +148,8 @@ class Plane(Protocol):
     def peer(self, rule: int) -> Address | None:
         """Where this rule's peer is sent to at the moment."""
 
+    def beats(self) -> list[int]:
+        """Turns that each worker has taken. Asks each for one more: between two calls every number grows."""
+
     def stop(self) -> None:
         """End the workers and close every port."""

@@ -12,6 +12,10 @@ from collections.abc import Mapping
 
 from relay.ports import PortError, Ports, PortsExhausted
 
+RECEIVE_BUFFER = 1 << 18
+"""Octets asked for; the kernel doubles it, and gives no more than twice ``net.core.rmem_max``. Its default is
+too small for a key frame of 100 packets that comes while the worker waits for company."""
+
 
 class AddressNotBindable(PortError):
     """The address is not one of this machine's, or not in the pool."""
@@ -157,6 +161,7 @@ def _bind(address: str, port: int, tos: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if tos:
             set_tos(sock, tos)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.bind((address, port))
     except OSError as error:
         sock.close()

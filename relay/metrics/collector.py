@@ -53,6 +53,7 @@ class Snapshot:
     closed: Mapping[str, int]  # calls ended, by reason as the registry of calls names it
     totals: Mapping[str, int]  # Plane.totals()
     ports: Sequence[PortUse]
+    workers_stuck: int = 0
     kernel_totals: Mapping[str, int] = field(default_factory=dict)  # part of totals: forwarded by the kernel
     kernel_streams: int = 0  # of streams: those whose RTP the kernel forwards
     declined: Mapping[str, int] = field(default_factory=dict)  # rules that stay in user space, by reason
@@ -130,6 +131,7 @@ def _calls(now: Snapshot) -> Iterator[Metric]:
     yield _gauge("rtpengine_mediastreams", "Streams at this moment, by who forwards them", "type", streams)
     yield GaugeMetricFamily("rtpengine_uptime_seconds", "Time since the relay started", now.uptime)
     yield GaugeMetricFamily("icerelay_workers", "Threads that forward media", now.workers)
+    yield GaugeMetricFamily("icerelay_worker_stuck", "Threads of them that hang", now.workers_stuck)
     yield CounterMetricFamily("rtpengine_sessions_total", "Calls since the start", now.sessions_total)
     closed = Counter(dict.fromkeys(CLOSED.values(), 0))
     for reason, count in now.closed.items():

@@ -326,6 +326,10 @@ class TieredPlane:
         """See ``Plane.peer``."""
         return self._below.peer(rule)
 
+    def beats(self) -> list[int]:
+        """See ``Plane.beats``."""
+        return self._below.beats()
+
     def stop(self) -> None:
         """See ``Plane.stop``."""
         self._entries.clear()

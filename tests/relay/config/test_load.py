@@ -128,6 +128,7 @@ def test_a_wrong_listening_address_is_refused(text: str, complaint: str) -> None
         ({"tos": "256"}, "--tos=256: TOS bytes go from 0 to 255"),
         ({"log_level": "loud"}, "--log-level=loud: write 0 to 7"),
         ({"workers": "0"}, "--workers=0: workers go from 1"),
+        ({"coalesce_us": "20000"}, "--coalesce-us=20000: microseconds go from 0 to 10000"),
         ({"prot_min": "1"}, "--prot-min=1: no such option; did you mean port-min?"),
     ],
 )
@@ -145,6 +146,11 @@ def test_two_ports_are_enough_if_the_first_is_even() -> None:
 )
 def test_log_levels_are_numbers_or_names(text: str, level: str) -> None:
     assert settings(log_level=text).log_level == level
+
+
+def test_waiting_for_company_can_be_switched_off() -> None:
+    assert settings().coalesce_us == 1000
+    assert settings(coalesce_us="0").coalesce_us == 0
 
 
 def test_num_threads_is_another_name_of_workers() -> None:

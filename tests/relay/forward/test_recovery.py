@@ -19,7 +19,7 @@ import json, socket, sys
 from relay.forward._fastpath import NativePlane
 from relay.forward.rule import Learn, Rule
 
-plane, sides = NativePlane(rules=16), []
+plane, sides = NativePlane(rules=16, coalesce=0.001), []
 remotes = json.loads(sys.argv[1])
 ids = [plane.allocate() for _ in remotes]
 for id, remote in zip(ids, remotes):

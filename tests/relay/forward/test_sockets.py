@@ -36,6 +36,13 @@ def taken() -> Iterator[int]:
     sock.close()
 
 
+def test_a_port_holds_a_large_video_frame() -> None:
+    with pool(42000, 42999).open_single(LOCAL, 0) as ours, socket.socket(type=socket.SOCK_DGRAM) as phone:
+        for _ in range(150):
+            phone.sendto(bytes(1200), ours.getsockname())
+        assert [len(ours.recv(2000)) for _ in range(150)] == [1200] * 150
+
+
 @pytest.mark.parametrize("address", [LOCAL, "::1"])
 def test_pair_is_bound_marked_and_non_blocking(address: str) -> None:
     some = pool(42000, 42999, address)

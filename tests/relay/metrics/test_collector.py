@@ -18,6 +18,7 @@ class Spent:
 BUSY = Snapshot(
     uptime=12.5,
     workers=2,
+    workers_stuck=1,
     calls={"offered": 1, "answered": 2},
     legs=6,
     medias=7,
@@ -88,6 +89,11 @@ def test_drops_are_counted_by_reason() -> None:
         "stranger": 4, "malformed": 1, "no_output": 0, "no_peer": 0, "send_error": 2, "stun": 0, "auth": 0,
         "replay": 0, "stun_limited": 0, "feedback": 0, "no_rule": 9,
     }  # fmt: skip
+
+
+def test_hanging_workers_are_shown() -> None:
+    found = scraped(BUSY)
+    assert (found[("icerelay_workers",)], found[("icerelay_worker_stuck",)]) == (2, 1)
 
 
 def test_candidates_that_were_not_used_are_counted_by_reason() -> None:
