@@ -356,7 +356,7 @@ class Agent:
         if not state.raced:
             state.raced = state.racing = True
         elif state.answered and state.check is None:
-            self._pace.add(path, urgent=False)
+            self._pace.add(path, triggered=True)
         return self._send(current, other, False, now) if other.check is None else []
 
     def _check_back(self, path: Path, state: _State, now: float) -> list[Output]:
@@ -446,7 +446,7 @@ class Agent:
         """A check on ``path`` when it is its turn; a path that the peer may have moved to comes first."""
         if self.lite or self.remote is None:
             return []
-        self._pace.add(path, urgent=state.nominated or state.racing)
+        self._pace.add(path, state.nominated or state.racing, triggered=state.sender is not None)
         return self._take_turns(now)
 
     def _take_turns(self, now: float) -> list[Output]:

@@ -14,32 +14,49 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Pace(Generic[T]):
-    """Those who wait to be checked, each of them once."""
+    """Those who wait to be checked, each of them once.
 
-    _waiting: deque[T] = field(default_factory=deque)
+    Triggered checks, of where the peer has shown itself, come first, and do not
+    wait for the time that a check of a mere candidate takes up.
+    """
+
+    _triggered: deque[T] = field(default_factory=deque)
+    _ordinary: deque[T] = field(default_factory=deque)
     _free: float = float("-inf")
     """When the next one may go."""
+    _free_for_triggered: float = float("-inf")
 
     @property
     def deadline(self) -> float | None:
-        return self._free if self._waiting else None
+        if self._triggered:
+            return self._free_for_triggered
+        return self._free if self._ordinary else None
 
-    def add(self, one: T, urgent: bool) -> None:
-        """Line up; who is urgent stands first."""
+    def add(self, one: T, urgent: bool = False, triggered: bool = False) -> None:
+        """Line up; who is urgent stands first of all."""
         if urgent:
             self.remove(one)
-            self._waiting.appendleft(one)
-        elif one not in self._waiting:
-            self._waiting.append(one)
+            self._triggered.appendleft(one)
+        elif triggered and one not in self._triggered:
+            self.remove(one)
+            self._triggered.append(one)
+        elif one not in self._triggered and one not in self._ordinary:
+            self._ordinary.append(one)
 
     def remove(self, one: T) -> None:
         """It is checked already, or forgotten."""
-        if one in self._waiting:
-            self._waiting.remove(one)
+        for waiting in (self._triggered, self._ordinary):
+            if one in waiting:
+                waiting.remove(one)
 
     def take(self, now: float) -> T | None:
         """Whose turn it is, if it is anybody's."""
-        if not self._waiting or now < self._free:
+        if self._triggered:
+            if now < self._free_for_triggered:
+                return None
+            self._free = self._free_for_triggered = now + TA
+            return self._triggered.popleft()
+        if not self._ordinary or now < self._free:
             return None
         self._free = now + TA
-        return self._waiting.popleft()
+        return self._ordinary.popleft()

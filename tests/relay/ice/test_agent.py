@@ -311,6 +311,12 @@ def test_learnt_sources_are_bounded_and_the_selected_one_stays() -> None:
     assert len(sent(it.timeout(1.02), Class.REQUEST)) == 1
 
 
+def test_a_peer_that_shows_itself_is_checked_at_once_though_a_candidate_of_it_was_tried_just_before() -> None:
+    it = agent()
+    assert len(sent(it.check(HOME, now=1.0), Class.REQUEST)) == 1
+    assert [path for path, _ in sent(it.received(MOBILE, check(), now=1.001), Class.REQUEST)] == [MOBILE]
+
+
 def test_a_check_is_repeated_with_doubled_pauses_and_given_up() -> None:
     it = agent()
     first = next(output for output in it.received(HOME, check(), now=0.0)[1:] if isinstance(output, Send))
