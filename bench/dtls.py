@@ -138,13 +138,14 @@ class Phone:
 
 
 def ping(pipe: Connection, port: int) -> None:
-    """In a process of its own: pings until told to stop, then tells how long each took, in seconds."""
+    """In a process of its own: says that it runs, pings until told to stop, tells the seconds of each."""
     ng, seen = Ng(port), []
-    while not pipe.poll():
+    ng.ask("ping")
+    pipe.send(None)
+    while not pipe.poll(PING_EVERY):
         start = time.monotonic()
         ng.ask("ping")
         seen.append(time.monotonic() - start)
-        time.sleep(PING_EVERY)
     pipe.send(seen)
 
 
@@ -154,7 +155,7 @@ def pinged(port: int, what: str) -> Iterator[None]:
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=ping, args=(theirs, port))
     process.start()
-    time.sleep(1.0)  # until it has started
+    ours.recv()
     try:
         yield
     finally:
