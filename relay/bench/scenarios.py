@@ -104,34 +104,29 @@ _MEDIA = (
     Media("stun", "ICE checks: 500 legs, 10,000 checks/s", ICE, 250, 0.050),
 )  # fmt: skip
 
-FULL = Plan(
-    (
-        Start("start", "start: to the first pong"),
-        Memory("memory", "plain call: memory and descriptors", PLAIN, 300),
-        Memory("memory-webrtc", "WebRTC call: memory and descriptors", WEBRTC, 150),
-        Control("control", "plain SDP: offer, answer, delete", PLAIN, 500),
-        Control("control-webrtc", "WebRTC SDP, 12 candidates: offer, answer, delete", WEBRTC, 200),
-        *_MEDIA,
-        Saturation("saturation", "saturation: highest rate on one core at < 0.1 % loss", 250, 9),
-    ),
-    repeats=3,
-    seconds=4.0,
-    warm_up=1.0,
-    attempts=2,
-)
 
-QUICK = Plan(
-    (
+def _plan(
+    memory: tuple[int, int],
+    control: tuple[int, int],
+    steps: int,
+    *,
+    repeats: int,
+    seconds: float,
+    warm_up: float,
+    attempts: int,
+) -> Plan:
+    """``memory`` and ``control``: calls with plain SDP, and with WebRTC SDP."""
+    scenarios = (
         Start("start", "start: to the first pong"),
-        Memory("memory", "plain call: memory and descriptors", PLAIN, 100),
-        Memory("memory-webrtc", "WebRTC call: memory and descriptors", WEBRTC, 50),
-        Control("control", "plain SDP: offer, answer, delete", PLAIN, 150),
-        Control("control-webrtc", "WebRTC SDP, 12 candidates: offer, answer, delete", WEBRTC, 60),
+        Memory("memory", "plain call: memory and descriptors", PLAIN, memory[0]),
+        Memory("memory-webrtc", "WebRTC call: memory and descriptors", WEBRTC, memory[1]),
+        Control("control", "plain SDP: offer, answer, delete", PLAIN, control[0]),
+        Control("control-webrtc", "WebRTC SDP, 12 candidates: offer, answer, delete", WEBRTC, control[1]),
         *_MEDIA,
-        Saturation("saturation", "saturation: highest rate on one core at < 0.1 % loss", 250, 5),
-    ),
-    repeats=1,
-    seconds=1.5,
-    warm_up=0.5,
-    attempts=1,
-)
+        Saturation("saturation", "saturation: highest rate on one core at < 0.1 % loss", 250, steps),
+    )
+    return Plan(scenarios, repeats, seconds, warm_up, attempts)
+
+
+FULL = _plan((300, 150), (500, 200), 9, repeats=3, seconds=4.0, warm_up=1.0, attempts=2)
+QUICK = _plan((100, 50), (150, 60), 5, repeats=1, seconds=1.5, warm_up=0.5, attempts=1)

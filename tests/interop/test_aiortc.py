@@ -49,6 +49,14 @@ def assert_both_heard(web: WebPhone, plain: PlainPhone) -> None:
     assert loudest(heard[web.rate : 2 * web.rate], web.rate) == pytest.approx(PLAIN_TONE, abs=10)
 
 
+async def answered(web: WebPhone, relay: Relay, call_id: str, told: dict[str, Value]) -> dict[str, Value]:
+    """The WebRTC phone picks up: what the caller is told."""
+    await web.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(told["sdp"]), "offer"))
+    await web.peer.setLocalDescription(await web.peer.createAnswer())
+    sdp = web.peer.localDescription.sdp
+    return relay.client.ask("answer", call_id=call_id, from_tag="A", to_tag="B", sdp=sdp)
+
+
 def test_a_webrtc_phone_calls_a_plain_one(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         web, plain = WebPhone(), PlainPhone()
@@ -74,11 +82,7 @@ def test_a_plain_phone_calls_a_webrtc_one(
     async def scenario() -> None:
         web, plain = WebPhone(), PlainPhone()
         told = relay.client.ask("offer", call_id="plain", from_tag="A", sdp=plain.sdp(), **words)
-        await web.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(told["sdp"]), "offer"))
-        await web.peer.setLocalDescription(await web.peer.createAnswer())
-        answer = relay.client.ask(
-            "answer", call_id="plain", from_tag="A", to_tag="B", sdp=web.peer.localDescription.sdp
-        )
+        answer = await answered(web, relay, "plain", told)
         await connected(web.peer)
         await plain.talk(destination(answer))
         assert_both_heard(web, plain)
@@ -96,11 +100,7 @@ def test_a_phone_with_keys_in_its_sdp_calls_a_webrtc_one(
         web, phone = WebPhone(), SdesPhone()
         told = relay.client.ask("offer", call_id="sdes", from_tag="A", sdp=phone.sdp(), **TO_WEBRTC)
         assert "a=crypto" not in str(told["sdp"])
-        await web.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(told["sdp"]), "offer"))
-        await web.peer.setLocalDescription(await web.peer.createAnswer())
-        answer = relay.client.ask(
-            "answer", call_id="sdes", from_tag="A", to_tag="B", sdp=web.peer.localDescription.sdp
-        )
+        answer = await answered(web, relay, "sdes", told)
         phone.take(answer)
         await connected(web.peer)
         await phone.talk(destination(answer))
