@@ -89,8 +89,12 @@ cdef class NativePlane:
     cdef int _news
     cdef bint _stopped
     cdef row *_rows
+    cdef fan_t *_fans
+    cdef ice_t *_ice
+    cdef bundle_t *_bundles
     cdef counters_t *_native_counters
     cdef port_t *_ports
+    cdef crowd_t *_crowds
     cdef keys_t *_native_keys
     cdef srtp_functions _srtp
     cdef worker **_workers
@@ -110,12 +114,17 @@ cdef class NativePlane:
         self._on_close = on_close
         self._tables = [
             _Table(sizeof(row), rules), _Table(sizeof(counters_t), rules), _Table(sizeof(port_t), PORTS),
-            _Table(sizeof(keys_t), rules),
+            _Table(sizeof(keys_t), rules), _Table(sizeof(fan_t), rules), _Table(sizeof(ice_t), rules),
+            _Table(sizeof(bundle_t), rules), _Table(sizeof(crowd_t), PORTS),
         ]
         self._rows = <row *>(<_Table>self._tables[0]).start
         self._native_counters = <counters_t *>(<_Table>self._tables[1]).start
         self._ports = <port_t *>(<_Table>self._tables[2]).start
         self._native_keys = <keys_t *>(<_Table>self._tables[3]).start
+        self._fans = <fan_t *>(<_Table>self._tables[4]).start
+        self._ice = <ice_t *>(<_Table>self._tables[5]).start
+        self._bundles = <bundle_t *>(<_Table>self._tables[6]).start
+        self._crowds = <crowd_t *>(<_Table>self._tables[7]).start
         self._counters = np.frombuffer((<_Table>self._tables[1]).memory, COUNTERS)
         self._free_ports, self._free_rules, self._free_keys = _Unused(PORTS), _Unused(rules), _Unused(rules)
         self._open, self._at_port, self._place, self._life, self._keys = {}, {}, {}, {}, {}
@@ -146,6 +155,7 @@ cdef class NativePlane:
         new.commands = <command *>(<_Table>tables[1]).start
         new.events = <event *>(<_Table>tables[2]).start
         new.rows, new.counters, new.ports = self._rows, self._native_counters, self._ports
+        new.fans, new.ice, new.bundles, new.crowds = self._fans, self._ice, self._bundles, self._crowds
         new.keys, new.srtp = self._native_keys, &self._srtp
         new.number = number + 1
         new.window = window
@@ -408,12 +418,12 @@ cdef class NativePlane:
         for index, change in enumerate(batch):
             if isinstance(change, Drop):
                 encoded.changes[<size_t>index].drop = True
-                encoded.changes[<size_t>index].rule.id = change.id
+                encoded.changes[<size_t>index].whole.rule.id = change.id
             else:
-                encode(change, self._life, &encoded.changes[<size_t>index].rule)
+                encode(change, self._life, &encoded.changes[<size_t>index].whole)
                 if change.keys is not None:
-                    encoded.changes[<size_t>index].rule.keys.slot = self._keys[change.keys].slot
-                    encoded.changes[<size_t>index].rule.keys.life = change.keys
+                    encoded.changes[<size_t>index].whole.rule.keys.slot = self._keys[change.keys].slot
+                    encoded.changes[<size_t>index].whole.rule.keys.life = change.keys
         return encoded
 
     cdef _believe(self, dict staged):
