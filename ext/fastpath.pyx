@@ -190,8 +190,8 @@ cdef class NativePlane:
         STORE_RELEASE_FD(&port.fd, sock.fileno())
         interest.events = EPOLLIN
         interest.data.u32 = handle
-        self._open[handle] = (sock, worker, sock.getsockname()[:2])
-        self._at_port[handle] = set()
+        self._open[handle] = (sock, worker)
+        self._at_port[handle] = ()
         if epoll_ctl(self._workers[worker].epoll, EPOLL_CTL_ADD, port.fd, &interest):
             STORE_RELEASE_FD(&port.fd, -1)
             del self._open[handle], self._at_port[handle]
@@ -206,11 +206,11 @@ cdef class NativePlane:
             return
         workers = set()
         for port in ports:
-            sock, worker, address = self._open.pop(port)
+            sock, worker = self._open.pop(port)
             for id in self._at_port.pop(port):
                 self._place[id] = (worker, None)
             ticket = self._queue(worker, CLOSE, port, NULL, 0)
-            self._pending[worker].append((ticket, None, (), (port, sock, address), None))
+            self._pending[worker].append((ticket, None, (), (port, sock), None))
             workers.add(worker)
         for worker in workers:
             self._wake(worker)
@@ -357,8 +357,8 @@ cdef class NativePlane:
             thread.join()
         self._reclaim()
         self._stopped = True
-        for sock, _, address in self._open.values():
-            self._close_socket(sock, address)
+        for sock, _ in self._open.values():
+            self._close_socket(sock)
         self._open.clear()
         for keys in self._keys.values():
             keys.close()
@@ -430,10 +430,10 @@ cdef class NativePlane:
         for id, place in staged.items():
             before = self._place.pop(id, None)
             if before is not None and before[1] is not None:
-                self._at_port[before[1]].discard(id)
+                self._at_port[before[1]] = tuple([other for other in self._at_port[before[1]] if other != id])
             if place is not None:
                 self._place[id] = place
-                self._at_port[place[1]].add(id)
+                self._at_port[place[1]] += (id,)
             else:
                 del self._life[id]
                 if before is None:
@@ -498,7 +498,7 @@ cdef class NativePlane:
                     self._retire(id)
                 if closed is not None:
                     self._free_ports.give_back(closed[0])
-                    self._close_socket(closed[1], closed[2])
+                    self._close_socket(closed[1])
                 if keys is not None:
                     self._free(keys)
 
@@ -525,7 +525,8 @@ cdef class NativePlane:
         memset(&self._native_counters[id], 0, sizeof(counters_t))
         self._free_rules.give_back(id)
 
-    cdef _close_socket(self, sock, address):
+    cdef _close_socket(self, sock):
+        address = sock.getsockname()[:2]
         sock.close()
         if self._on_close is not None:
             self._on_close(*address)
