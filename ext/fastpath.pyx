@@ -53,6 +53,7 @@ include "encoding.pxi"
 include "probes.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
+assert specified.MAX_OUTPUTS == MAX_OUTPUTS
 assert (specified.MAX_USERNAME, specified.CHECKS_PER_SECOND) == (MAX_USERNAME, CHECKS_PER_SECOND)
 assert COUNTERS.itemsize == sizeof(counters_t)
 assert srtp_library.TAIL <= TAIL

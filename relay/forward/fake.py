@@ -26,6 +26,7 @@ from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched
 from relay.forward.rule import (
     MAX_ANNOUNCED,
     MAX_MID,
+    MAX_OUTPUTS,
     MAX_SOURCES,
     MAX_USERNAME,
     Address,
@@ -36,9 +37,6 @@ from relay.forward.rule import (
 )
 from relay.latching import WINDOW, Latch, State, Verdict
 from relay.srtp.profiles import MasterKey, Profile
-
-MAX_OUTPUTS = 64
-"""Outputs of each kind that a rule can have, and rules that can share a port: no call forks so widely."""
 
 LARGEST = 9280
 """Bytes of the largest datagram that is forwarded."""
