@@ -6,10 +6,12 @@ state, and datagrams to send.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from relay.calls.resources import Resources
 from relay.calls.state import Call, Leg, Media, MediaIce, Path, Stream
+from relay.dtls.handshake import AMPLIFICATION
 from relay.forward.rule import MAX_SOURCES, Address
 from relay.ice import passing
 from relay.ice.agent import Agent
@@ -100,6 +102,24 @@ def _source(agent: Agent, path: Path) -> IcePath | None:
     if selected is None and path.sources:
         return IcePath(path.port.handle, path.sources[-1])
     return selected
+
+
+def earned(media: Media, port: int, source: Address) -> float:
+    """Bytes that may go to a source that may be forged, beside ``AMPLIFICATION`` times those that it sends.
+
+    They are what its checks have earned, and any number once a check was answered from there. Before that
+    a peer that knows our password may have put somebody else's address on them (RFC 9000, section 8.1).
+    """
+    at, ice = IcePath(port, source), media.ice
+    if ice is None:
+        return 0.0
+    if any(passer.has_answered(ice.side, at) for passer in ice.passers):
+        return math.inf
+    agents = [one.agent for one in (ice, ice.previous) if one is not None and one.agent is not None]
+    if any(agent.has_answered(at) for agent in agents):
+        return math.inf
+    exchanged = [agent.exchanged(at) for agent in agents]
+    return float(sum(AMPLIFICATION * received - sent for received, sent in exchanged))
 
 
 def resume(call: Call, now: float, resources: Resources) -> None:
