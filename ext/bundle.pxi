@@ -40,13 +40,14 @@ cdef row *of_media(
     """The rule of the media that a packet of the bundle's peer belongs to; NULL if it is of none."""
     cdef row *found = NULL
     cdef const uint8_t *mid = NULL
+    cdef uint8_t mid_id = self.bundles[leader.rule.id].marks.mid_id
     cdef uint32_t size
     if what.kind == RTCP:
         return of_reports(self, leader, data, length)
     if what.kind != RTP:
         return NULL
-    if leader.rule.marks.mid_id:
-        mid = extension(data, length, leader.rule.marks.mid_id, &size)
+    if mid_id:
+        mid = extension(data, length, mid_id, &size)
     if mid != NULL:
         found = with_mid(self, leader, mid, size)
     else:
@@ -55,45 +56,52 @@ cdef row *of_media(
             return found
         found = with_payload_type(self, leader, what.payload_type)
     if found != NULL:
-        learn_ssrc(leader, what.ssrc, found.rule.id)
+        learn_ssrc(&self.bundles[leader.rule.id], what.ssrc, found.rule.id)
     return found
 
 
 cdef inline bint is_member(const row *leader, const row *here) noexcept nogil:
-    return here.rule.marks.leader == leader.rule.id + 1 and here.rule.port == leader.rule.port
+    return here.rule.leader == leader.rule.id + 1 and here.rule.port == leader.rule.port
 
 
 cdef inline row *member(worker *self, const row *leader, int place) noexcept nogil:
     """A rule of the leader's port, if it is of the bundle; else NULL."""
-    cdef row *here = &self.rows[self.ports[leader.rule.port].rules[place]]
+    cdef row *here = &self.rows[rules_at(self, &self.ports[leader.rule.port])[place]]
     return here if is_member(leader, here) else NULL
 
 
 cdef row *with_mid(worker *self, const row *leader, const uint8_t *mid, uint32_t size) noexcept nogil:
+    cdef const marks_t *marks
     cdef row *here
     cdef int i
     for i in range(self.ports[leader.rule.port].count):
         here = member(self, leader, i)
-        if here != NULL and here.rule.marks.mid_length == size and memcmp(here.rule.marks.mid, mid, size) == 0:
+        if here == NULL:
+            continue
+        marks = &self.bundles[here.rule.id].marks
+        if marks.mid_length == size and memcmp(marks.mid, mid, size) == 0:
             return here
     return NULL
 
 
 cdef row *with_ssrc(worker *self, const row *leader, uint32_t ssrc) noexcept nogil:
     """Learnt, else announced."""
+    cdef const bundle_t *bundle = &self.bundles[leader.rule.id]
+    cdef const marks_t *marks
     cdef row *here
     cdef uint32_t j
     cdef int i
-    for j in range(min(leader.learnt_count, <uint32_t>MAX_LEARNT)):
-        if leader.learnt[j].ssrc == ssrc and leader.learnt[j].rule != NO_RULE:
-            here = &self.rows[leader.learnt[j].rule]
+    for j in range(min(bundle.learnt_count, <uint32_t>MAX_LEARNT)):
+        if bundle.learnt[j].ssrc == ssrc and bundle.learnt[j].rule != NO_RULE:
+            here = &self.rows[bundle.learnt[j].rule]
             if here.owner == self.number and is_member(leader, here):
                 return here
     for i in range(self.ports[leader.rule.port].count):
         here = member(self, leader, i)
         if here != NULL:
-            for j in range(here.rule.marks.ssrc_count):
-                if here.rule.marks.ssrcs[j] == ssrc:
+            marks = &self.bundles[here.rule.id].marks
+            for j in range(marks.ssrc_count):
+                if marks.ssrcs[j] == ssrc:
                     return here
     return NULL
 
@@ -103,39 +111,48 @@ cdef row *with_payload_type(worker *self, const row *leader, uint8_t number) noe
     cdef int i
     for i in range(self.ports[leader.rule.port].count):
         here = member(self, leader, i)
-        if here != NULL and here.rule.marks.payload_types[number >> 6] >> (number & 63) & 1:
+        if here != NULL and self.bundles[here.rule.id].marks.payload_types[number >> 6] >> (number & 63) & 1:
             return here
     return NULL
 
 
-cdef void learn_ssrc(row *leader, uint32_t ssrc, uint32_t rule) noexcept nogil:
+cdef void learn_ssrc(bundle_t *bundle, uint32_t ssrc, uint32_t rule) noexcept nogil:
     cdef uint32_t i
-    for i in range(min(leader.learnt_count, <uint32_t>MAX_LEARNT)):
-        if leader.learnt[i].ssrc == ssrc:
-            leader.learnt[i].rule = rule
+    for i in range(min(bundle.learnt_count, <uint32_t>MAX_LEARNT)):
+        if bundle.learnt[i].ssrc == ssrc:
+            bundle.learnt[i].rule = rule
             return
-    leader.learnt[leader.learnt_count % MAX_LEARNT].ssrc = ssrc
-    leader.learnt[leader.learnt_count % MAX_LEARNT].rule = rule
-    leader.learnt_count += 1
+    bundle.learnt[bundle.learnt_count % MAX_LEARNT].ssrc = ssrc
+    bundle.learnt[bundle.learnt_count % MAX_LEARNT].rule = rule
+    bundle.learnt_count += 1
 
 
-cdef inline bint is_renamed(const row *here, const rule_t *rule) noexcept nogil:
-    if here.rule.marks.mid_length != rule.marks.mid_length:
-        return True
-    return memcmp(here.rule.marks.mid, rule.marks.mid, rule.marks.mid_length) != 0
+cdef void put_in_bundle(worker *self, const row *here, const whole_rule *new) noexcept nogil:
+    """The rule in the row is about to change."""
+    cdef bundle_t *bundle = &self.bundles[new.rule.id]
+    cdef bint is_new = here.owner == 0 or here.rule.leader == 0
+    if new.rule.leader == 0:
+        return
+    if is_new or here.rule.generation != new.rule.generation:
+        bundle.learnt_count = 0
+    if is_new or is_renamed(&bundle.marks, &new.marks):
+        forget_learnt(self, &new.rule)
+    bundle.marks = new.marks
+
+
+cdef inline bint is_renamed(const marks_t *old, const marks_t *new) noexcept nogil:
+    return old.mid_length != new.mid_length or memcmp(old.mid, new.mid, new.mid_length) != 0
 
 
 cdef void forget_learnt(worker *self, const rule_t *rule) noexcept nogil:
     """A rule is another media's from now on: no SSRC is known to be of that one."""
-    cdef row *leader
+    cdef const row *leader = &self.rows[rule.leader - 1]
+    cdef bundle_t *bundle = &self.bundles[rule.leader - 1]
     cdef uint32_t i
-    if rule.marks.leader == 0:
-        return
-    leader = &self.rows[rule.marks.leader - 1]
-    if leader.owner == self.number:
-        for i in range(min(leader.learnt_count, <uint32_t>MAX_LEARNT)):
-            if leader.learnt[i].rule == rule.id:
-                leader.learnt[i].rule = NO_RULE
+    if leader.owner == self.number and leader.rule.leader:
+        for i in range(min(bundle.learnt_count, <uint32_t>MAX_LEARNT)):
+            if bundle.learnt[i].rule == rule.id:
+                bundle.learnt[i].rule = NO_RULE
 
 
 cdef row *of_reports(worker *self, row *leader, const uint8_t *data, uint32_t length) noexcept nogil:
@@ -168,7 +185,7 @@ cdef row *that_gets(worker *self, const row *leader, uint32_t ssrc) noexcept nog
         here = member(self, leader, i)
         if here == NULL or here.rule.rtp_count == 0:
             continue
-        to = &here.rule.rtp[0]
+        to = rtp_outputs(self, &here.rule)
         if LOAD32(&self.rows[to.rule].owner) != self.number or self.rows[to.rule].rule.life != to.life:
             continue
         if ssrc and self.counters[to.rule].ssrc == ssrc:

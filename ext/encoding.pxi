@@ -1,7 +1,8 @@
 # Rules and addresses, from Python and back.
 
-cdef encode(rule, dict life, rule_t *to):
+cdef encode(rule, dict life, whole_rule *whole):
     """Raises ``ValueError`` for addresses that are not numeric, too many of anything, and SRTP that is none."""
+    cdef rule_t *to = &whole.rule
     if rule.opaque and (rule.keys is not None or rule.dtls):
         raise ValueError(f"rule {rule.id}: SRTP for what is not RTP")
     if len(rule.sources) > MAX_SOURCES:
@@ -17,24 +18,27 @@ cdef encode(rule, dict life, rule_t *to):
     to.opaque, to.dtls, to.plain_rtcp = rule.opaque, rule.dtls, rule.plain_rtcp
     to.source_count, to.rtp_count, to.rtcp_count = len(rule.sources), len(rule.rtp), len(rule.rtcp)
     for index, source in enumerate(rule.sources):
-        parse(source[0], source[1], &to.sources[<int>index])
+        parse(source[0], source[1], &whole.ice.sources[<int>index])
     for index, id in enumerate(rule.rtp):
-        to.rtp[<int>index].rule, to.rtp[<int>index].life = id, life.get(id, 0)
+        whole.fan.rtp[<int>index].rule, whole.fan.rtp[<int>index].life = id, life.get(id, 0)
     for index, id in enumerate(rule.rtcp):
-        to.rtcp[<int>index].rule, to.rtcp[<int>index].life = id, life.get(id, 0)
+        whole.fan.rtcp[<int>index].rule, whole.fan.rtcp[<int>index].life = id, life.get(id, 0)
+    to.rtp, to.rtcp = whole.fan.rtp[0], whole.fan.rtcp[0]
     if rule.stun_keys is not None:
-        encode_stun_keys(rule, to)
+        encode_stun_keys(rule, whole)
     if rule.marks is not None:
-        encode_marks(rule, &to.marks)
+        encode_marks(rule, whole)
 
 
-cdef encode_marks(rule, marks_t *to):
+cdef encode_marks(rule, whole_rule *whole):
+    cdef marks_t *to = &whole.marks
     cdef bytes mid = rule.marks.mid
     if len(mid) > MAX_MID or len(rule.marks.ssrcs) > MAX_ANNOUNCED:
         raise ValueError(f"rule {rule.id}: a mid of more than {MAX_MID} bytes, or over {MAX_ANNOUNCED} SSRCs")
     if rule.marks.leader != rule.id and (rule.learn != NOBODY or rule.sources or rule.stun):
         raise ValueError(f"rule {rule.id}: a bundle is received by its leader")
-    to.leader, to.mid_id, to.mid_length = rule.marks.leader + 1, rule.marks.mid_id, len(mid)
+    whole.rule.leader = rule.marks.leader + 1
+    to.mid_id, to.mid_length = rule.marks.mid_id, len(mid)
     memcpy(to.mid, <const uint8_t *>mid, len(mid))
     for number in rule.marks.payload_types:
         to.payload_types[<int>number >> 6] |= <uint64_t>1 << (<int>number & 63)
@@ -43,8 +47,8 @@ cdef encode_marks(rule, marks_t *to):
         to.ssrcs[<int>index] = ssrc
 
 
-cdef encode_stun_keys(rule, rule_t *to):
-    cdef stun_keys_t *keys = &to.stun_keys
+cdef encode_stun_keys(rule, whole_rule *whole):
+    cdef stun_keys_t *keys = &whole.ice.keys
     cdef bytes username = rule.stun_keys.username, key = rule.stun_keys.key
     if len(username) > MAX_USERNAME:
         raise ValueError(f"rule {rule.id}: a username of more than {MAX_USERNAME} bytes")
@@ -53,7 +57,7 @@ cdef encode_stun_keys(rule, rule_t *to):
     memcpy(keys.username, <const uint8_t *>username, len(username))
     for index, source in enumerate(rule.sources):
         if source in rule.stun_keys.settled:
-            keys.settled |= <uint32_t>1 << <int>index
+            whole.rule.settled |= <uint32_t>1 << <int>index
     if rule.stun_keys.nominated is not None:
         parse(rule.stun_keys.nominated[0], rule.stun_keys.nominated[1], &keys.nominated)
 

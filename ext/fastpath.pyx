@@ -53,6 +53,7 @@ include "encoding.pxi"
 include "probes.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
+assert specified.MAX_OUTPUTS == MAX_OUTPUTS
 assert (specified.MAX_USERNAME, specified.CHECKS_PER_SECOND) == (MAX_USERNAME, CHECKS_PER_SECOND)
 assert COUNTERS.itemsize == sizeof(counters_t)
 assert srtp_library.TAIL <= TAIL
@@ -89,8 +90,12 @@ cdef class NativePlane:
     cdef int _news
     cdef bint _stopped
     cdef row *_rows
+    cdef fan_t *_fans
+    cdef ice_t *_ice
+    cdef bundle_t *_bundles
     cdef counters_t *_native_counters
     cdef port_t *_ports
+    cdef crowd_t *_crowds
     cdef keys_t *_native_keys
     cdef srtp_functions _srtp
     cdef worker **_workers
@@ -110,12 +115,17 @@ cdef class NativePlane:
         self._on_close = on_close
         self._tables = [
             _Table(sizeof(row), rules), _Table(sizeof(counters_t), rules), _Table(sizeof(port_t), PORTS),
-            _Table(sizeof(keys_t), rules),
+            _Table(sizeof(keys_t), rules), _Table(sizeof(fan_t), rules), _Table(sizeof(ice_t), rules),
+            _Table(sizeof(bundle_t), rules), _Table(sizeof(crowd_t), PORTS),
         ]
         self._rows = <row *>(<_Table>self._tables[0]).start
         self._native_counters = <counters_t *>(<_Table>self._tables[1]).start
         self._ports = <port_t *>(<_Table>self._tables[2]).start
         self._native_keys = <keys_t *>(<_Table>self._tables[3]).start
+        self._fans = <fan_t *>(<_Table>self._tables[4]).start
+        self._ice = <ice_t *>(<_Table>self._tables[5]).start
+        self._bundles = <bundle_t *>(<_Table>self._tables[6]).start
+        self._crowds = <crowd_t *>(<_Table>self._tables[7]).start
         self._counters = np.frombuffer((<_Table>self._tables[1]).memory, COUNTERS)
         self._free_ports, self._free_rules, self._free_keys = _Unused(PORTS), _Unused(rules), _Unused(rules)
         self._open, self._at_port, self._place, self._life, self._keys = {}, {}, {}, {}, {}
@@ -146,6 +156,7 @@ cdef class NativePlane:
         new.commands = <command *>(<_Table>tables[1]).start
         new.events = <event *>(<_Table>tables[2]).start
         new.rows, new.counters, new.ports = self._rows, self._native_counters, self._ports
+        new.fans, new.ice, new.bundles, new.crowds = self._fans, self._ice, self._bundles, self._crowds
         new.keys, new.srtp = self._native_keys, &self._srtp
         new.number = number + 1
         new.window = window
@@ -180,8 +191,8 @@ cdef class NativePlane:
         STORE_RELEASE_FD(&port.fd, sock.fileno())
         interest.events = EPOLLIN
         interest.data.u32 = handle
-        self._open[handle] = (sock, worker, sock.getsockname()[:2])
-        self._at_port[handle] = set()
+        self._open[handle] = (sock, worker)
+        self._at_port[handle] = ()
         if epoll_ctl(self._workers[worker].epoll, EPOLL_CTL_ADD, port.fd, &interest):
             STORE_RELEASE_FD(&port.fd, -1)
             del self._open[handle], self._at_port[handle]
@@ -196,11 +207,11 @@ cdef class NativePlane:
             return
         workers = set()
         for port in ports:
-            sock, worker, address = self._open.pop(port)
+            sock, worker = self._open.pop(port)
             for id in self._at_port.pop(port):
                 self._place[id] = (worker, None)
             ticket = self._queue(worker, CLOSE, port, NULL, 0)
-            self._pending[worker].append((ticket, None, (), (port, sock, address), None))
+            self._pending[worker].append((ticket, None, (), (port, sock), None))
             workers.add(worker)
         for worker in workers:
             self._wake(worker)
@@ -347,8 +358,8 @@ cdef class NativePlane:
             thread.join()
         self._reclaim()
         self._stopped = True
-        for sock, _, address in self._open.values():
-            self._close_socket(sock, address)
+        for sock, _ in self._open.values():
+            self._close_socket(sock)
         self._open.clear()
         for keys in self._keys.values():
             keys.close()
@@ -408,22 +419,22 @@ cdef class NativePlane:
         for index, change in enumerate(batch):
             if isinstance(change, Drop):
                 encoded.changes[<size_t>index].drop = True
-                encoded.changes[<size_t>index].rule.id = change.id
+                encoded.changes[<size_t>index].whole.rule.id = change.id
             else:
-                encode(change, self._life, &encoded.changes[<size_t>index].rule)
+                encode(change, self._life, &encoded.changes[<size_t>index].whole)
                 if change.keys is not None:
-                    encoded.changes[<size_t>index].rule.keys.slot = self._keys[change.keys].slot
-                    encoded.changes[<size_t>index].rule.keys.life = change.keys
+                    encoded.changes[<size_t>index].whole.rule.keys.slot = self._keys[change.keys].slot
+                    encoded.changes[<size_t>index].whole.rule.keys.life = change.keys
         return encoded
 
     cdef _believe(self, dict staged):
         for id, place in staged.items():
             before = self._place.pop(id, None)
             if before is not None and before[1] is not None:
-                self._at_port[before[1]].discard(id)
+                self._at_port[before[1]] = tuple([other for other in self._at_port[before[1]] if other != id])
             if place is not None:
                 self._place[id] = place
-                self._at_port[place[1]].add(id)
+                self._at_port[place[1]] += (id,)
             else:
                 del self._life[id]
                 if before is None:
@@ -488,7 +499,7 @@ cdef class NativePlane:
                     self._retire(id)
                 if closed is not None:
                     self._free_ports.give_back(closed[0])
-                    self._close_socket(closed[1], closed[2])
+                    self._close_socket(closed[1])
                 if keys is not None:
                     self._free(keys)
 
@@ -515,7 +526,8 @@ cdef class NativePlane:
         memset(&self._native_counters[id], 0, sizeof(counters_t))
         self._free_rules.give_back(id)
 
-    cdef _close_socket(self, sock, address):
+    cdef _close_socket(self, sock):
+        address = sock.getsockname()[:2]
         sock.close()
         if self._on_close is not None:
             self._on_close(*address)

@@ -39,42 +39,49 @@ cdef inline bint is_stun(const uint8_t *data, uint32_t length) noexcept nogil:
 
 # ---- in: to its rule
 
-cdef inline bint is_source(const row *here, const address *source) noexcept nogil:
+cdef inline uint32_t *rules_at(const worker *self, port_t *port) noexcept nogil:
+    """``port.count`` of them."""
+    return &port.rule if port.count < 2 else self.crowds[port - self.ports].rules
+
+
+cdef inline bint is_source(const worker *self, const row *here, const address *source) noexcept nogil:
+    cdef const address *sources = self.ice[here.rule.id].sources
     cdef int i
     for i in range(here.rule.source_count):
-        if same_address(source, &here.rule.sources[i]):
+        if same_address(source, &sources[i]):
             return True
     return False
 
 
-cdef inline bint is_peer(const row *here, const address *source) noexcept nogil:
+cdef inline bint is_peer(const worker *self, const row *here, const address *source) noexcept nogil:
     if here.rule.learn != NOBODY and here.latch.state != WAITING and same_address(source, &here.latch.peer):
         return True
-    return is_source(here, source)
+    return is_source(self, here, source)
 
 
 cdef inline bint is_signalled(const row *here, const address *source) noexcept nogil:
     return here.rule.learn != NOBODY and here.rule.remote.port and same_address(source, &here.rule.remote)
 
 
-cdef row *find(worker *self, const port_t *port, const address *source) noexcept nogil:
+cdef row *find(worker *self, port_t *port, const address *source) noexcept nogil:
     """The rule this source belongs to: signalled there, else its peer, else wanted most there, else NULL."""
+    cdef const uint32_t *rules = rules_at(self, port)
     cdef row *here
     cdef row *best = NULL
     cdef int i, wanted, most = 0
     for i in range(port.count):
-        here = &self.rows[port.rules[i]]
+        here = &self.rows[rules[i]]
         expire(self, here)
         if best == NULL and is_signalled(here, source):
             best = here
     if best != NULL:
         return best
     for i in range(port.count):
-        here = &self.rows[port.rules[i]]
-        if is_peer(here, source):
+        here = &self.rows[rules[i]]
+        if is_peer(self, here, source):
             return here
     for i in range(port.count):
-        here = &self.rows[port.rules[i]]
+        here = &self.rows[rules[i]]
         wanted = wish(here, source)
         if wanted > most:
             best, most = here, wanted
@@ -93,7 +100,7 @@ cdef void arrive(worker *self, uint32_t index, unsigned int slot) noexcept nogil
         BUMP(&self.no_rule, 1)
         return
     if message.msg_hdr.msg_flags & MSG_TRUNC:
-        BUMP(&self.counters[port.rules[0]].malformed, 1)
+        BUMP(&self.counters[rules_at(self, port)[0]].malformed, 1)
         return
     from_sockaddr(&self.in_names[slot], &source)
     classify(self.buffers[slot], message.msg_len, &what)
@@ -103,15 +110,16 @@ cdef void arrive(worker *self, uint32_t index, unsigned int slot) noexcept nogil
         return
     here = find(self, port, &source)
     if here == NULL:
-        BUMP(&self.counters[port.rules[0]].stranger, 1)
+        BUMP(&self.counters[rules_at(self, port)[0]].stranger, 1)
     else:
         receive(self, index, here, &source, slot, &what)
 
 
-cdef bint wants_stun(worker *self, const port_t *port) noexcept nogil:
+cdef bint wants_stun(worker *self, port_t *port) noexcept nogil:
+    cdef const uint32_t *rules = rules_at(self, port)
     cdef int i
     for i in range(port.count):
-        if self.rows[port.rules[i]].rule.stun:
+        if self.rows[rules[i]].rule.stun:
             return True
     return False
 
@@ -123,11 +131,11 @@ cdef void receive(
     cdef rule_t *rule = &here.rule
     if not rule.opaque and what.kind == STUN:
         BUMP(&counters.stun, 1)
-    elif not rule.opaque and what.kind == UNKNOWN and not is_peer(here, source):
+    elif not rule.opaque and what.kind == UNKNOWN and not is_peer(self, here, source):
         BUMP(&counters.malformed, 1)
     elif is_secured(here):
         receive_secured(self, index, here, source, slot, what)
-    elif not is_source(here, source) and not learn_from(self, here, source, what):
+    elif not is_source(self, here, source) and not learn_from(self, here, source, what):
         BUMP(&counters.stranger, 1)
     else:
         accept(self, here, slot, what, what.length)
@@ -150,7 +158,7 @@ cdef void receive_secured(
     else:
         owner = opener(self, &self.ports[index], here, source, slot, what, &length)
         if owner != NULL:
-            if not is_source(owner, source):
+            if not is_source(self, owner, source):
                 follow(self, owner, source)
             accept(self, owner, slot, what, length)
 
@@ -158,8 +166,8 @@ cdef void receive_secured(
 cdef inline bint accepts_dtls(worker *self, row *here, const address *source, const media *what) noexcept nogil:
     """A handshake may show who the peer is; once there are keys, only they do."""
     if has_keys(here):
-        return is_peer(here, source)
-    return is_source(here, source) or learn_from(self, here, source, what)
+        return is_peer(self, here, source)
+    return is_source(self, here, source) or learn_from(self, here, source, what)
 
 
 cdef void accept(worker *self, row *here, unsigned int slot, const media *what, uint32_t length) noexcept nogil:
@@ -168,7 +176,7 @@ cdef void accept(worker *self, row *here, unsigned int slot, const media *what, 
     cdef row *leader = here
     cdef counters_t *counters
     cdef rule_t *rule
-    if leader.rule.marks.leader:
+    if leader.rule.leader:
         here = of_media(self, leader, self.buffers[slot], length, what)
         if here == NULL:
             BUMP(&self.counters[leader.rule.id].no_media, 1)
@@ -178,7 +186,7 @@ cdef void accept(worker *self, row *here, unsigned int slot, const media *what, 
     if kind == RTCP:
         BUMP(&counters.rtcp_packets, 1)
         BUMP(&counters.rtcp_bytes, what.length)
-        forward(self, here, rule.rtcp, rule.rtcp_count, slot, length, kind)
+        forward(self, here, rtcp_outputs(self, rule), rule.rtcp_count, slot, length, kind)
         return
     BUMP(&counters.rtp_packets, 1)
     BUMP(&counters.rtp_bytes, what.length)
@@ -186,10 +194,18 @@ cdef void accept(worker *self, row *here, unsigned int slot, const media *what, 
         STORE32(&counters.ssrc, what.ssrc)
         STORE16(&counters.seq, what.seq)
         STORE8(&counters.payload_type, what.payload_type)
-    forward(self, here, rule.rtp, rule.rtp_count, slot, length, kind)
+    forward(self, here, rtp_outputs(self, rule), rule.rtp_count, slot, length, kind)
 
 
 # ---- out
+
+cdef inline const output *rtp_outputs(const worker *self, const rule_t *rule) noexcept nogil:
+    return &rule.rtp if rule.rtp_count < 2 else self.fans[rule.id].rtp
+
+
+cdef inline const output *rtcp_outputs(const worker *self, const rule_t *rule) noexcept nogil:
+    return &rule.rtcp if rule.rtcp_count < 2 else self.fans[rule.id].rtcp
+
 
 cdef void forward(
     worker *self, const row *here, const output *outputs, int count, unsigned int slot, uint32_t length, int kind

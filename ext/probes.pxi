@@ -18,10 +18,10 @@ def crc32(bytes data):
 cdef class CheckAnswerer:
     """Answers the checks that a worker would, for one rule and without a limit."""
 
-    cdef rule_t rule
+    cdef whole_rule whole
 
     def __cinit__(self, rule):
-        encode(rule, {rule.id: 1}, &self.rule)
+        encode(rule, {rule.id: 1}, &self.whole)
 
     def answer(self, source, bytes datagram):
         """The answer; None for what goes up. Nothing is sent."""
@@ -36,13 +36,15 @@ cdef class CheckAnswerer:
             return None
         memcpy(data, <const uint8_t *>datagram, length)
         classify(data, length, &what)
-        if what.kind != STUN or settled_place(&self.rule, &at) < 0 or not read_check(data, length, &found):
+        if what.kind != STUN or settled_place(&self.whole.rule, &self.whole.ice, &at) < 0:
             return None
-        if not is_no_news(&self.rule.stun_keys, &at, &found):
+        if not read_check(data, length, &found):
             return None
-        if not is_genuine(&self.rule.stun_keys, data, &found):
+        if not is_no_news(&self.whole.ice.keys, &at, &found):
             return None
-        length = write_answer(&self.rule.stun_keys, data, &at, response)
+        if not is_genuine(&self.whole.ice.keys, data, &found):
+            return None
+        length = write_answer(&self.whole.ice.keys, data, &at, response)
         return (<char *>response)[:length]
 
 

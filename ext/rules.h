@@ -79,8 +79,7 @@ struct keys_handle {
 struct stun_keys {
     uint32_t inner[5];  /* SHA-1 after the first block of HMAC (RFC 2104), inside and outside */
     uint32_t outer[5];
-    uint32_t settled;   /* a bit for each of the rule's sources */
-    uint16_t length;    /* of the username; 0: no checks are answered */
+    uint16_t length;    /* of the username */
     uint8_t controlling;
     uint8_t username[MAX_USERNAME];
     struct address nominated;
@@ -95,7 +94,6 @@ struct allowance {
 
 /* What tells the medias of a bundle apart (relay/forward/rule.py, Marks). */
 struct marks {
-    uint32_t leader;           /* rule id plus one; 0: the rule is in no bundle */
     uint8_t mid_id;
     uint8_t mid_length;
     uint8_t ssrc_count;
@@ -112,7 +110,9 @@ struct learnt {
 
 enum learn { NOBODY, WINDOW }; /* relay.forward.rule.Learn */
 
-/* relay/forward/rule.py, Rule. */
+/* relay/forward/rule.py, Rule, without what few rules have: that is in tables of
+ * their own, at the same index. A page of those that no such rule touched costs
+ * no memory, and a count or flag here says whether what is there means anything. */
 struct rule {
     uint32_t id;
     uint32_t life;
@@ -120,6 +120,11 @@ struct rule {
     uint32_t generation;
     struct address remote;
     struct address hint; /* its port means nothing but "there is one" */
+    struct keys_handle keys;
+    struct output rtp;   /* if there is one; several are in struct fan */
+    struct output rtcp;
+    uint32_t settled;    /* a bit for each source from which checks are answered here */
+    uint32_t leader;     /* of its bundle: rule id plus one; 0: the rule is in none */
     uint8_t learn;
     uint8_t asymmetric;
     uint8_t stun;
@@ -129,11 +134,33 @@ struct rule {
     uint8_t source_count;
     uint8_t rtp_count;
     uint8_t rtcp_count;
-    struct keys_handle keys;
+};
+
+/* Of a rule with more than one output, of either kind. */
+struct fan {
     struct output rtp[MAX_OUTPUTS];
     struct output rtcp[MAX_OUTPUTS];
+};
+
+/* Of a rule with sources. */
+struct ice {
     struct address sources[MAX_SOURCES];
-    struct stun_keys stun_keys;
+    struct allowance allowances[MAX_SOURCES]; /* of the sources */
+    struct stun_keys keys;                    /* of a rule with settled sources */
+};
+
+/* Of a rule in a bundle. */
+struct bundle {
+    struct marks marks;
+    uint32_t learnt_count; /* the leader's only; the oldest make room */
+    struct learnt learnt[MAX_LEARNT];
+};
+
+/* A rule as a command brings it. */
+struct whole_rule {
+    struct rule rule;
+    struct fan fan;
+    struct ice ice;
     struct marks marks;
 };
 
@@ -144,10 +171,8 @@ struct row {
     struct shared_address send_to;
     struct latch latch;
     struct rule rule;
-    struct allowance allowances[MAX_SOURCES]; /* of rule.sources */
-    uint32_t learnt_count;                    /* a bundle's leader only; the oldest make room */
-    struct learnt learnt[MAX_LEARNT];
 };
+_Static_assert(sizeof(struct row) <= 320, "a rule of a plain call is a few cache lines");
 
 /* A row of Plane.counters(): relay/forward/plane.py, COUNTERS. */
 struct counters {
@@ -184,9 +209,14 @@ struct port {
     int32_t fd; /* -1: closed */
     uint8_t v6;
     uint8_t count;
-    uint32_t rules[MAX_OUTPUTS];
+    uint32_t rule;       /* if there is one; several are in struct crowd */
     uint32_t raised;     /* datagrams passed up since the mark, and the place in the event ring */
     uint64_t mark;       /* up to which Python must have read before counting anew */
+};
+
+/* Of a port with more than one rule. */
+struct crowd {
+    uint32_t rules[MAX_OUTPUTS];
 };
 
 static inline int same_host(const struct address *a, const struct address *b)

@@ -24,7 +24,6 @@ cdef extern from "rules.h" nogil:
     struct stun_keys_t "stun_keys":
         uint32_t inner[5]
         uint32_t outer[5]
-        uint32_t settled
         uint16_t length
         uint8_t controlling
         uint8_t username[265]
@@ -33,7 +32,6 @@ cdef extern from "rules.h" nogil:
         int64_t since
         uint32_t count
     struct marks_t "marks":
-        uint32_t leader
         uint8_t mid_id, mid_length, ssrc_count
         uint8_t mid[32]
         uint64_t payload_types[2]
@@ -43,21 +41,31 @@ cdef extern from "rules.h" nogil:
     struct rule_t "rule":
         uint32_t id, life, port, generation
         address remote, hint
-        uint8_t learn, asymmetric, stun, opaque, dtls, plain_rtcp, source_count, rtp_count, rtcp_count
         keys_handle keys
+        output rtp, rtcp
+        uint32_t settled, leader
+        uint8_t learn, asymmetric, stun, opaque, dtls, plain_rtcp, source_count, rtp_count, rtcp_count
+    struct fan_t "fan":
         output rtp[64]
         output rtcp[64]
+    struct ice_t "ice":
         address sources[32]
-        stun_keys_t stun_keys
+        allowance_t allowances[32]
+        stun_keys_t keys
+    struct bundle_t "bundle":
+        marks_t marks
+        uint32_t learnt_count
+        learnt_t learnt[32]
+    struct whole_rule:
+        rule_t rule
+        fan_t fan
+        ice_t ice
         marks_t marks
     struct row:
         uint32_t owner
         shared_address send_to
         latch_t latch
         rule_t rule
-        allowance_t allowances[32]
-        uint32_t learnt_count
-        learnt_t learnt[32]
     struct counters_t "counters":
         uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
         uint64_t stranger, malformed, no_output, no_peer, send_error, stun, auth, replay
@@ -69,9 +77,10 @@ cdef extern from "rules.h" nogil:
     struct port_t "port":
         int32_t fd
         uint8_t v6, count
-        uint32_t rules[64]
-        uint32_t raised
+        uint32_t rule, raised
         uint64_t mark
+    struct crowd_t "crowd":
+        uint32_t rules[64]
     bint same_host(const address *a, const address *b)
     bint same_address(const address *a, const address *b)
     void share_address(shared_address *shared, const address *value)

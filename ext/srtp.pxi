@@ -91,7 +91,7 @@ cdef int seal(worker *self, const row *there, uint8_t *data, uint32_t *length, b
 
 
 cdef row *opener(
-    worker *self, const port_t *port, row *first, const address *source, unsigned int slot, const media *what,
+    worker *self, port_t *port, row *first, const address *source, unsigned int slot, const media *what,
     uint32_t *length,
 ) noexcept nogil:
     """The rule whose keys open this packet; NULL if there is none, and it is counted.
@@ -99,7 +99,8 @@ cdef row *opener(
     A source that is nobody's peer yet may belong to any rule of a forked
     call's port: the keys tell.
     """
-    cdef bint others = port.count > 1 and not is_peer(first, source)
+    cdef bint others = port.count > 1 and not is_peer(self, first, source)
+    cdef const uint32_t *rules = rules_at(self, port)
     cdef counters_t *counters = &self.counters[first.rule.id]
     cdef row *here
     cdef int i, status
@@ -109,7 +110,7 @@ cdef row *opener(
     if status == 0:
         return first
     for i in range(port.count if others else 0):
-        here = &self.rows[port.rules[i]]
+        here = &self.rows[rules[i]]
         if here == first or not has_keys(here) or here.rule.learn == NOBODY:
             continue
         memcpy(self.buffers[slot], self.spare, what.length)

@@ -100,14 +100,14 @@ cdef bint is_ascii(const uint8_t *text, uint32_t length) noexcept nogil:
     return bits < 128
 
 
-cdef int settled_place(const rule_t *rule, const address *source) noexcept nogil:
+cdef int settled_place(const rule_t *rule, const ice_t *ice, const address *source) noexcept nogil:
     """Index of a source from which a check is no news; -1 if it may be."""
     cdef int i
-    if not rule.stun or rule.stun_keys.length == 0:
+    if not rule.stun or rule.settled == 0:
         return -1
     for i in range(rule.source_count):
-        if same_address(source, &rule.sources[i]):
-            return i if rule.stun_keys.settled >> i & 1 else -1
+        if same_address(source, &ice.sources[i]):
+            return i if rule.settled >> i & 1 else -1
     return -1
 
 
@@ -177,23 +177,26 @@ cdef uint32_t write_answer(
 
 
 cdef bint answer_check(
-    worker *self, const port_t *port, const address *source, unsigned int slot, uint32_t length
+    worker *self, port_t *port, const address *source, unsigned int slot, uint32_t length
 ) noexcept nogil:
     """Whether what is in the inbox needs no agent: a check that is answered here, or one too many."""
+    cdef const uint32_t *rules = rules_at(self, port)
+    cdef const ice_t *ice
     cdef check_t found
     cdef row *here
     cdef bint is_read = False
     cdef int i, place
     for i in range(port.count):
-        here = &self.rows[port.rules[i]]
-        place = settled_place(&here.rule, source)
+        here = &self.rows[rules[i]]
+        ice = &self.ice[here.rule.id]
+        place = settled_place(&here.rule, ice, source)
         if place < 0:
             continue
         if not is_read and not read_check(self.buffers[slot], length, &found):
             return False
         is_read = True
-        if is_no_news(&here.rule.stun_keys, source, &found):
-            if not is_genuine(&here.rule.stun_keys, self.buffers[slot], &found):
+        if is_no_news(&ice.keys, source, &found):
+            if not is_genuine(&ice.keys, self.buffers[slot], &found):
                 continue
             answer(self, port, here, place, source, slot)
             return True
@@ -204,14 +207,15 @@ cdef void answer(
     worker *self, const port_t *port, row *here, int place, const address *source, unsigned int slot
 ) noexcept nogil:
     cdef counters_t *counters = &self.counters[here.rule.id]
+    cdef ice_t *ice = &self.ice[here.rule.id]
     cdef uint8_t response[LARGEST_ANSWER]
     cdef uint32_t length
     cdef socklen_t name = sizeof(sockaddr_in6) if port.v6 else sizeof(sockaddr_in)
     STORE64(&counters.last_check, self.now)
-    if not is_allowed(&here.allowances[place], self.now):
+    if not is_allowed(&ice.allowances[place], self.now):
         BUMP(&counters.stun_limited, 1)
         return
-    length = write_answer(&here.rule.stun_keys, self.buffers[slot], source, response)
+    length = write_answer(&ice.keys, self.buffers[slot], source, response)
     if sendto(
         port.fd, response, length, MSG_DONTWAIT | MSG_NOSIGNAL, <sockaddr *>&self.in_names[slot], name
     ) < 0:
@@ -232,15 +236,18 @@ cdef inline bint is_allowed(allowance_t *allowance, int64_t now) noexcept nogil:
     return True
 
 
-cdef void keep_allowances(row *here, const rule_t *rule) noexcept nogil:
+cdef void put_ice(worker *self, const row *here, const whole_rule *new) noexcept nogil:
     """The rule in the row is about to change, and sources with it: those that stay keep their counts."""
     cdef allowance_t kept[MAX_SOURCES]
+    cdef ice_t *ice = &self.ice[new.rule.id]
     cdef int i, j
-    if rule.source_count == 0:
+    if new.rule.source_count == 0:
         return
     memset(kept, 0, sizeof(kept))
-    for i in range(rule.source_count):
+    for i in range(new.rule.source_count):
         for j in range(here.rule.source_count if here.owner else 0):
-            if same_address(&rule.sources[i], &here.rule.sources[j]):
-                kept[i] = here.allowances[j]
-    memcpy(here.allowances, kept, sizeof(kept))
+            if same_address(&new.ice.sources[i], &ice.sources[j]):
+                kept[i] = ice.allowances[j]
+    memcpy(ice.allowances, kept, sizeof(kept))
+    memcpy(ice.sources, new.ice.sources, new.rule.source_count * sizeof(address))
+    ice.keys = new.ice.keys

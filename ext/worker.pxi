@@ -29,7 +29,7 @@ cdef struct media:
 
 cdef struct change:
     bint drop
-    rule_t rule
+    whole_rule whole
 
 cdef struct command:
     int kind
@@ -52,8 +52,12 @@ cdef struct worker:
     pace_t pace
     uint64_t beats       # turns so far
     row *rows
+    fan_t *fans
+    ice_t *ice
+    bundle_t *bundles
     counters_t *counters
     port_t *ports
+    crowd_t *crowds
     keys_t *keys
     const srtp_functions *srtp
     command *commands
@@ -97,15 +101,16 @@ cdef void obey(worker *self) noexcept nogil:
         else:
             for i in range(order.count):
                 if order.changes[i].drop:
-                    drop(self, order.changes[i].rule.id)
+                    drop(self, order.changes[i].whole.rule.id)
                 else:
-                    put(self, &order.changes[i].rule)
+                    put(self, &order.changes[i].whole)
         STORE_RELEASE(&self.command_head, self.command_head + 1)
     if self.told:
         tell(self)
 
 
-cdef void put(worker *self, const rule_t *rule) noexcept nogil:
+cdef void put(worker *self, const whole_rule *new) noexcept nogil:
+    cdef const rule_t *rule = &new.rule
     cdef row *here = &self.rows[rule.id]
     cdef bint present = here.owner != 0
     cdef bint linked = present and here.rule.port == rule.port
@@ -113,14 +118,13 @@ cdef void put(worker *self, const rule_t *rule) noexcept nogil:
         unlink(self, here)
     if not present or here.rule.generation != rule.generation:
         memset(&here.latch, 0, sizeof(latch_t))
-        here.learnt_count = 0
-    keep_allowances(here, rule)
-    if not present or is_renamed(here, rule):
-        forget_learnt(self, rule)
+    put_ice(self, here, new)
+    put_in_bundle(self, here, new)
+    if rule.rtp_count > 1 or rule.rtcp_count > 1:
+        self.fans[rule.id] = new.fan
     here.rule = rule[0]
     if not linked:
-        self.ports[rule.port].rules[self.ports[rule.port].count] = rule.id
-        self.ports[rule.port].count += 1
+        link(self, here)
     STORE8(&self.counters[rule.id].state, here.latch.state)
     STORE32(&here.owner, self.number)
     publish(here)
@@ -132,26 +136,38 @@ cdef void drop(worker *self, uint32_t id) noexcept nogil:
     STORE32(&here.owner, 0)
 
 
+cdef void link(worker *self, row *here) noexcept nogil:
+    """Let a rule listen at its port, as the last one."""
+    cdef port_t *port = &self.ports[here.rule.port]
+    if port.count == 1:
+        self.crowds[here.rule.port].rules[0] = port.rule
+    port.count += 1
+    rules_at(self, port)[port.count - 1] = here.rule.id
+
+
 cdef void unlink(worker *self, row *here) noexcept nogil:
     """Take a rule from its port; the order of the others stays."""
     cdef port_t *port
+    cdef uint32_t *rules
     cdef int i, kept = 0
     if here.owner == 0 or here.rule.port == NO_PORT:
         return
     port = &self.ports[here.rule.port]
+    rules = rules_at(self, port)
     for i in range(port.count):
-        if port.rules[i] != here.rule.id:
-            port.rules[kept] = port.rules[i]
+        if rules[i] != here.rule.id:
+            rules[kept] = rules[i]
             kept += 1
-    port.count = kept
+    port.count, port.rule = kept, rules[0]
 
 
 cdef void close_port(worker *self, uint32_t index) noexcept nogil:
     cdef port_t *port = &self.ports[index]
+    cdef const uint32_t *rules = rules_at(self, port)
     cdef int i
     epoll_ctl(self.epoll, EPOLL_CTL_DEL, port.fd, NULL)
     for i in range(port.count):
-        self.rows[port.rules[i]].rule.port = NO_PORT
+        self.rows[rules[i]].rule.port = NO_PORT
     port.count = 0
     STORE_RELEASE_FD(&port.fd, -1)
     self.told = True
@@ -183,7 +199,7 @@ cdef void pass_up(
         port.mark = self.event_tail + 1
         port.raised = 0
     if length > UP_BYTES:
-        BUMP(&self.counters[port.rules[0]].malformed, 1)
+        BUMP(&self.counters[rules_at(self, port)[0]].malformed, 1)
     elif port.raised == UP_SHARE:
         BUMP(&self.events_lost, 1)
     else:

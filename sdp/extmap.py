@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sdp.session import Media, Session
 
@@ -10,6 +11,7 @@ MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 
 _EXTMAP = re.compile(r"\s*(\d{1,4})(?:/\S*)?\s+(\S+)", re.ASCII)
 _SSRC = re.compile(r"\s*(\d{1,10})(?!\S)", re.ASCII)
+_NONE: frozenset[int] = frozenset()
 
 
 def extensions(session: Session, media: Media) -> dict[int, str]:
@@ -35,11 +37,17 @@ def mid_extension_id(session: Session, media: Media) -> int | None:
 def payload_types(media: Media) -> frozenset[int]:
     """The RTP payload types of the m= line, 0 .. 127. Raises SdpError if the line is malformed."""
     short = (word for word in media.formats if word.isascii() and word.isdecimal() and len(word) <= 3)
-    return frozenset(number for number in map(int, short) if number <= 127)
+    return _same(frozenset(number for number in map(int, short) if number <= 127))
 
 
 def ssrcs(media: Media) -> frozenset[int]:
     """The SSRCs that the author announces (``a=ssrc``, RFC 5576), 0 .. 2**32 - 1."""
     found = map(_SSRC.match, media.attributes("ssrc"))
     numbers = (int(match[1]) for match in found if match is not None)
-    return frozenset(number for number in numbers if number < 2**32)
+    return frozenset(number for number in numbers if number < 2**32) or _NONE
+
+
+@lru_cache(maxsize=1024)
+def _same(numbers: frozenset[int]) -> frozenset[int]:
+    """One object for equal sets: most phones have the same payload types, and every call keeps its own."""
+    return numbers

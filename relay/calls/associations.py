@@ -40,9 +40,7 @@ def agree(
     security.setup = setup
     for stream in media.streams or ():
         if stream.component not in security.handshakes:
-            security.handshakes[stream.component] = Association(
-                security.identity, role, expected, validated=media.ice is not None
-            )
+            security.handshakes[stream.component] = Association(security.identity, role, expected)
     return security
 
 

@@ -6,10 +6,12 @@ state, and datagrams to send.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from relay.calls.resources import Resources
-from relay.calls.state import Call, Media, MediaIce, Path, Stream
+from relay.calls.state import Call, Leg, Media, MediaIce, Path, Stream
+from relay.dtls.handshake import AMPLIFICATION
 from relay.forward.rule import MAX_SOURCES, Address
 from relay.ice import passing
 from relay.ice.agent import Agent
@@ -70,17 +72,29 @@ def deadlines(call: Call) -> Iterator[tuple[Media, float]]:
 def alive(call: Call, last_packet: Callable[[int], float], now: float, resources: Resources) -> bool:
     """Media from validated sources is a sign of the peer: one that answers no checks is not cut off.
 
-    Which of them sent it, the counters do not tell. It is taken for the one that we send to.
-    Returns whether checks were begun.
+    Which of them sent it, the counters do not tell. It is taken for the one that we send to. In a bundle
+    media of any kind is one. Returns whether checks were begun.
     """
     outputs: list[Output] = []
-    for media, agent in _agents(call):
-        for path in [path for stream in media.streams for path in stream.paths]:
-            at = _source(agent, path)
-            if at is not None and now - last_packet(path.rule) < RECENT:
-                outputs += agent.alive(at, now)
+    for leg in call.legs.values():
+        for media, agent in _agents_of(leg):
+            latest = _last_packets(leg, media, last_packet)
+            for path in [path for stream in media.streams for path in stream.paths]:
+                at = _source(agent, path)
+                if at is not None and now - latest[path.port.handle] < RECENT:
+                    outputs += agent.alive(at, now)
     _send_all(outputs, resources)
     return bool(outputs)
+
+
+def _last_packets(leg: Leg, lead: Media, last_packet: Callable[[int], float]) -> dict[int, float]:
+    """When the ports of a media last received something, for itself or for a media that follows it."""
+    latest: dict[int, float] = {}
+    for media in leg.medias:
+        if leg.carrier(media) is lead:
+            for path in [path for stream in media.streams for path in stream.paths]:
+                latest[path.port.handle] = max(latest.get(path.port.handle, 0.0), last_packet(path.rule))
+    return latest
 
 
 def _source(agent: Agent, path: Path) -> IcePath | None:
@@ -88,6 +102,24 @@ def _source(agent: Agent, path: Path) -> IcePath | None:
     if selected is None and path.sources:
         return IcePath(path.port.handle, path.sources[-1])
     return selected
+
+
+def earned(media: Media, port: int, source: Address) -> float:
+    """Bytes that may go to a source that may be forged, beside ``AMPLIFICATION`` times those that it sends.
+
+    They are what its checks have earned, and any number once a check was answered from there. Before that
+    a peer that knows our password may have put somebody else's address on them (RFC 9000, section 8.1).
+    """
+    at, ice = IcePath(port, source), media.ice
+    if ice is None:
+        return 0.0
+    if any(passer.has_answered(ice.side, at) for passer in ice.passers):
+        return math.inf
+    agents = [one.agent for one in (ice, ice.previous) if one is not None and one.agent is not None]
+    if any(agent.has_answered(at) for agent in agents):
+        return math.inf
+    exchanged = [agent.exchanged(at) for agent in agents]
+    return float(sum(AMPLIFICATION * received - sent for received, sent in exchanged))
 
 
 def resume(call: Call, now: float, resources: Resources) -> None:
@@ -98,9 +130,13 @@ def resume(call: Call, now: float, resources: Resources) -> None:
 
 def _agents(call: Call) -> Iterator[tuple[Media, Agent]]:
     for leg in call.legs.values():
-        for media in leg.medias:
-            if media.ice is not None and media.ice.agent is not None:
-                yield media, media.ice.agent
+        yield from _agents_of(leg)
+
+
+def _agents_of(leg: Leg) -> Iterator[tuple[Media, Agent]]:
+    for media in leg.medias:
+        if media.ice is not None and media.ice.agent is not None:
+            yield media, media.ice.agent
 
 
 def _send_all(outputs: list[Output], resources: Resources) -> None:

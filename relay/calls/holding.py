@@ -24,9 +24,10 @@ class Holding:
     worker: int
     tos: int = 0
     ports: dict[int, LocalPort] = field(default_factory=dict)
-    rule_ids: set[int] = field(default_factory=set)
+    fresh: list[int] = field(default_factory=list)
+    """Rule ids that were allocated since the last ``sync``."""
     installed: dict[int, Rule] = field(default_factory=dict)
-    keys: set[int] = field(default_factory=set)
+    keys: list[int] = field(default_factory=list)
 
     def open(self, at: LocalAddress, count: int) -> list[LocalPort]:
         """One port, or a pair. Raises ``OutOfPorts``."""
@@ -37,7 +38,7 @@ class Holding:
     def allocate_rule(self) -> int:
         """A free rule id. Raises ``OutOfPorts``."""
         rule = self.resources.allocate_rule()
-        self.rule_ids.add(rule)
+        self.fresh.append(rule)
         return rule
 
     def open_keys(
@@ -45,7 +46,7 @@ class Holding:
     ) -> int:
         """SRTP for one peer, in the place of ``after``. Raises ``KeysRefused``."""
         keys = self.resources.open_keys(profile, receive, send, after)
-        self.keys.add(keys)
+        self.keys.append(keys)
         return keys
 
     def mark(self, tos: int) -> None:
@@ -60,14 +61,19 @@ class Holding:
         """Make ports and rules what ``call`` needs; None gives everything back."""
         wanted = rules(call) if call is not None else {}
         changes: list[Change] = difference(self.installed, wanted)
-        changes.extend(Drop(id) for id in self.rule_ids - self.installed.keys() - wanted.keys())
+        changes.extend(Drop(id) for id in self.fresh if id not in wanted)
         if changes:
             self.resources.apply(changes)
         self.installed = wanted
-        self.rule_ids = set(wanted)
-        for keys in self.keys - {rule.keys for rule in wanted.values()}:
-            self.resources.close_keys(keys)
-            self.keys.discard(keys)
+        self.fresh = []
+        if self.keys:
+            self._close_all_but({rule.keys for rule in wanted.values()})
         used = {rule.port for rule in wanted.values()} | (call.reserved() if call is not None else set())
         if unused := self.ports.keys() - used:
             self.resources.close(*[self.ports.pop(handle) for handle in unused])
+
+    def _close_all_but(self, used: set[int | None]) -> None:
+        for keys in self.keys:
+            if keys not in used:
+                self.resources.close_keys(keys)
+        self.keys = [keys for keys in self.keys if keys in used]

@@ -11,10 +11,12 @@ one: a job of an association that the call does not have any more is dropped.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from relay.calls import checks
 from relay.calls.holding import Holding
 from relay.calls.resources import KeysRefused, Resources
 from relay.calls.state import Call, Leg, Media, Security, Stream
@@ -79,6 +81,9 @@ class _End:
         named = any(path.port.handle == port and source in path.sources for path in self.stream.paths)
         return named or (self.is_at(port) and source == self.stream.remote)
 
+    def step(self, now: float, at: Where, datagram: bytes | None = None) -> Step:
+        return Step(now, at, datagram, checks.earned(self.media, *at))
+
     def is_at(self, port: int) -> bool:
         return any(path.port.handle == port for path in self.stream.paths)
 
@@ -92,7 +97,7 @@ def received(
     waiting = [end for end in here if end.association is not None]
     found = next((end for end in waiting if end.accepts(port, source)), waiting[0] if waiting else None)
     if found is not None and found.association is not None:
-        if not found.association.put(Step(now, at, datagram)):
+        if not found.association.put(found.step(now, at, datagram)):
             counts.dropped["busy"] += 1
         _hand_out(call, found.association, resources, counts)
     elif not here:
@@ -107,15 +112,27 @@ def begin(call: Call, now: float, resources: Resources, counts: Counts) -> None:
         return
     for end in _ends(call):
         association = end.association
+        if association is not None and association.at is not None:
+            _let_go(call, end, association, now, resources, counts)
         if association is None or association.at is not None:
             continue
         for at in [at for at in call.early if end.accepts(*at)]:
             for datagram in call.early.pop(at):
                 if association.role is Role.PASSIVE:
-                    association.put(Step(now, at, datagram))
+                    association.put(end.step(now, at, datagram))
         remote = _reached_at(end.media, end.stream)
         if association.role is Role.ACTIVE and remote is not None:
-            association.put(Step(now, (end.stream.path.port.handle, remote)))
+            association.put(end.step(now, (end.stream.path.port.handle, remote)))
+        _hand_out(call, association, resources, counts)
+
+
+def _let_go(
+    call: Call, end: _End, association: Association, now: float, resources: Resources, counts: Counts
+) -> None:
+    """A flight that was held back may leave by now: a check was answered from where it goes."""
+    at = association.at
+    if association.holds_back and at is not None and math.isinf(checks.earned(end.media, *at)):
+        association.put(end.step(now, at))
         _hand_out(call, association, resources, counts)
 
 
@@ -143,7 +160,7 @@ def repeat(call: Call, now: float, resources: Resources, counts: Counts) -> None
         if end.media.ice is not None and end.stream.chosen is not None:
             at = (end.stream.path.port.handle, end.stream.chosen)
         if at is not None:
-            association.put(Step(now, at))
+            association.put(end.step(now, at))
             _hand_out(call, association, resources, counts)
 
 
@@ -162,6 +179,7 @@ def finished(call: Call, job: Job, holding: Holding, resources: Resources, count
     for at, output in outputs:
         if isinstance(output, Send):
             resources.send(*at, output.datagram)
+    _let_go(call, found, job.association, job.steps[-1].now, resources, counts)
     _hand_out(call, job.association, resources, counts)
 
 

@@ -19,10 +19,11 @@ from relay.calls.interfaces import Interfaces
 from relay.calls.negotiate import Exchange, settle
 from relay.calls.parties import find_parties
 from relay.calls.resources import OutOfPorts, Resources
+from relay.calls.rules import most_at_a_port
 from relay.calls.state import Call, Leg, Media
 from relay.calls.timers import Timers, expired
 from relay.calls.trickle import Trickle
-from relay.forward.rule import Address
+from relay.forward.rule import MAX_OUTPUTS, Address
 from relay.ice.outputs import Output
 from relay.ice.policy import Optimizer
 from relay.ng.errors import (
@@ -34,6 +35,7 @@ from relay.ng.errors import (
     NO_SDP,
     NO_TO_TAG,
     REWRITE_FAILED,
+    TOO_MANY_AT_A_PORT,
     UNKNOWN_CALL,
     NgError,
 )
@@ -305,6 +307,8 @@ class Registry:
             text = method(exchange)
             if len(text.encode("utf-8", "surrogateescape")) > LARGEST_SDP:
                 raise NgError(REWRITE_FAILED)
+            if most_at_a_port(call) > MAX_OUTPUTS:
+                raise NgError(TOO_MANY_AT_A_PORT)
             for media, outputs in exchange.checks:
                 checks.carry_out(media, outputs, times.now, self.resources)
             if method is Exchange.answer:

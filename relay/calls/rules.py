@@ -41,6 +41,18 @@ def rules(call: Call) -> dict[int, Rule]:
     return found
 
 
+def most_at_a_port(call: Call) -> int:
+    """How many rules listen at the port that has most of them; a plane takes ``MAX_OUTPUTS``."""
+    streams = (
+        stream
+        for leg in call.legs.values()
+        for media in leg.medias
+        for stream in (*media.streams, *media.retiring)
+    )
+    handles = Counter(path.port.handle for stream in streams for path in stream.paths)
+    return max(handles.values(), default=0)
+
+
 Targets = tuple[tuple[int, ...], tuple[int, ...]]
 """Rules that get RTP, and rules that get RTCP."""
 

@@ -33,7 +33,7 @@ from sdp.crypto import Crypto
 from sdp.dtls import Setup
 
 MAX_LEGS = 64
-"""Of one call: no phone number rings more devices, and a port serves as many rules."""
+"""Of one call: no phone number rings more devices."""
 
 
 class Mode(enum.Enum):

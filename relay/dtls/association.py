@@ -37,6 +37,8 @@ class Step:
     now: float
     at: Where
     datagram: bytes | None = None
+    earned: float = 0.0
+    """Bytes that may go there beyond three times what came: see ``Handshake``."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,22 +56,23 @@ class Job:
         """Compute. On any thread, but on one only."""
         peering = self.association.peering
         for step in self.steps:
-            self.outputs.extend((step.at, output) for output in peering.advance(step.now, step.datagram))
+            found = peering.advance(step.now, step.datagram, step.earned)
+            self.outputs.extend((step.at, output) for output in found)
 
 
 class Association:
     """With the peer of one component. All of it but ``peering`` belongs to the owner's thread."""
 
-    def __init__(
-        self, identity: Identity, role: Role, expected: Sequence[Fingerprint], *, validated: bool
-    ) -> None:
+    def __init__(self, identity: Identity, role: Role, expected: Sequence[Fingerprint]) -> None:
         self.role = role
-        self.peering = Peering(identity, role, expected, validated=validated)
+        self.peering = Peering(identity, role, expected)
         """Not to be touched while a job is out."""
         self.state = State.IDLE
         """As of the last job that was finished."""
         self.at: Where | None = None
         """Where the peer was last."""
+        self.holds_back = False
+        """A flight waits until its receiver has earned it, as of the last job that was finished."""
         self._deadline: float | None = None
         self._waiting: list[Step] = []
         self._out: Job | None = None
@@ -107,4 +110,5 @@ class Association:
         assert self._out is job
         self._out = None
         self.state, self._deadline = self.peering.state, self.peering.deadline
+        self.holds_back = self.peering.holds_back
         return job.outputs

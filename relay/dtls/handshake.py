@@ -131,9 +131,10 @@ class Handshake:
     """One association with one peer. Owned by one thread at a time; ``received`` may compute for 0.3 ms.
 
     ``expected``: the fingerprints in the peer's SDP, None while that did not
-    come; keys are held back till then. ``validated``: the peer is known to be
-    where we send to (ICE). If not, a passive end sends little before the peer
-    has proven that it hears us.
+    come; keys are held back till then. ``earned``: bytes that a passive end may
+    send beyond three times what it got, before the peer has proven that it hears
+    us: any number where it is known to be there (ICE), none if its source may be
+    forged. It may grow at any time.
     """
 
     def __init__(
@@ -142,9 +143,10 @@ class Handshake:
         role: Role,
         expected: Sequence[Fingerprint] | None = None,
         *,
-        validated: bool = True,
+        earned: float = math.inf,
     ) -> None:
         self.role = role
+        self.earned = earned
         self.state = State.IDLE
         self._peer = Peer(expected)
         self._connection: SSL.Connection | None = None
@@ -156,11 +158,16 @@ class Handshake:
         self._keys: Keys | None = None
         self._flight: list[bytes] = []
         self._unsent: list[bytes] = []
-        self._credit = math.inf if validated or role is Role.ACTIVE else 0
-        """Bytes that may still be sent."""
+        self._credit = math.inf if role is Role.ACTIVE else 0
+        """Bytes that may still be sent, beside ``earned``."""
         self._datagrams = self._early = self._afterwards = 0
         self._expires = self._repeat_at = self._openssl_at = math.inf
         self._interval = FIRST_REPEAT
+
+    @property
+    def holds_back(self) -> bool:
+        """A part of the flight waits until more is ``earned``, or received; ``timeout`` sends what may go."""
+        return bool(self._unsent)
 
     @property
     def deadline(self) -> float | None:
@@ -194,11 +201,14 @@ class Handshake:
         return self._hear(records, now)
 
     def timeout(self, now: float) -> list[Output]:
-        """``deadline`` has come. Calling it sooner does nothing."""
+        """``deadline`` has come, or more is ``earned``. Calling it sooner does nothing."""
         if self.state is not State.SHAKING:
             return []
         if now >= self._expires:
             return self._fail(Reason.TIMEOUT)
+        if released := self._release():
+            self._repeat_at = now + self._interval
+            return released
         try:
             self._openssl.DTLSv1_handle_timeout()
         except SSL.Error as error:
@@ -341,7 +351,7 @@ class Handshake:
 
     def _release(self) -> list[Output]:
         outputs: list[Output] = []
-        while self._unsent and len(self._unsent[0]) + PACKET_HEADERS <= self._credit:
+        while self._unsent and len(self._unsent[0]) + PACKET_HEADERS <= self._credit + self.earned:
             datagram = self._unsent.pop(0)
             self._credit -= len(datagram) + PACKET_HEADERS
             outputs.append(Send(datagram))

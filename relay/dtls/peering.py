@@ -15,6 +15,7 @@ An active end is never asked to begin: the peer is the one that waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,14 +46,13 @@ Output: TypeAlias = Send | Keys | Failed | Unfinished | Ignored
 class Peering:
     """One peer, over one component. Owned by one thread at a time; a call may compute for 0.5 ms.
 
-    ``expected`` and ``validated``: see ``Handshake``.
+    ``expected``: see ``Handshake``.
     """
 
-    def __init__(
-        self, identity: Identity, role: Role, expected: Sequence[Fingerprint], *, validated: bool
-    ) -> None:
+    def __init__(self, identity: Identity, role: Role, expected: Sequence[Fingerprint]) -> None:
         self.role = role
-        self._identity, self._expected, self._validated = identity, expected, validated
+        self._identity, self._expected = identity, expected
+        self._earned = math.inf
         self._first = self._new()
         self._next: Handshake | None = None
         self._let_in: float | None = None
@@ -64,13 +64,24 @@ class Peering:
         return self._first.state
 
     @property
+    def holds_back(self) -> bool:
+        """Something waits until more is earned."""
+        return self._first.holds_back or (self._next is not None and self._next.holds_back)
+
+    @property
     def deadline(self) -> float | None:
         """When to call ``advance``, unless something is received before."""
         handshakes = (self._first, self._next) if self._next else (self._first,)
         return min((one.deadline for one in handshakes if one.deadline is not None), default=None)
 
-    def advance(self, now: float, datagram: bytes | None = None) -> list[Output]:
-        """There is a path to the peer; a datagram came, or time has passed. Never raises."""
+    def advance(self, now: float, datagram: bytes | None = None, earned: float = math.inf) -> list[Output]:
+        """There is a path to the peer; a datagram came, or time has passed. Never raises.
+
+        ``earned`` by where the datagram came from, or where to what comes out goes: see ``Handshake``.
+        """
+        self._earned = self._first.earned = earned
+        if self._next is not None:
+            self._next.earned = earned
         outputs = self._take(self._first.start(now))
         if datagram is not None:
             outputs += self._received(datagram, now)
@@ -124,4 +135,4 @@ class Peering:
         return [output for output in outputs if not isinstance(output, Restart)]
 
     def _new(self) -> Handshake:
-        return Handshake(self._identity, self.role, self._expected, validated=self._validated)
+        return Handshake(self._identity, self.role, self._expected, earned=self._earned)

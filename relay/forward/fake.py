@@ -26,6 +26,7 @@ from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched
 from relay.forward.rule import (
     MAX_ANNOUNCED,
     MAX_MID,
+    MAX_OUTPUTS,
     MAX_SOURCES,
     MAX_USERNAME,
     Address,
@@ -36,9 +37,6 @@ from relay.forward.rule import (
 )
 from relay.latching import WINDOW, Latch, State, Verdict
 from relay.srtp.profiles import MasterKey, Profile
-
-MAX_OUTPUTS = 64
-"""Outputs of each kind that a rule can have, and rules that can share a port: no call forks so widely."""
 
 LARGEST = 9280
 """Bytes of the largest datagram that is forwarded."""
@@ -110,8 +108,8 @@ def _check_marks(rule: Rule) -> None:
         raise ValueError(f"rule {rule.id}: a bundle is received by its leader")
 
 
-def _mid(rule: Rule) -> bytes:
-    return rule.marks.mid if rule.marks is not None else b""
+def _mid(rule: Rule) -> bytes | None:
+    return rule.marks.mid if rule.marks is not None else None
 
 
 @dataclass(slots=True)
@@ -322,7 +320,9 @@ class FakePlane:
         rtcp = [(id, self._life.get(id, 0)) for id in rule.rtcp]
         allowances = before.allowances if before else {}
         kept = {source: allowances.get(source, Allowance()) for source in rule.sources}
-        sorter = before.sorter if before and before.rule.generation == rule.generation else Sorter()
+        sorter = Sorter()
+        if before and before.rule.marks is not None and before.rule.generation == rule.generation:
+            sorter = before.sorter
         self._rows[rule.id] = _Row(rule, latch, rtp, rtcp, kept, sorter)
         if rule.marks is not None and (before is None or _mid(before.rule) != rule.marks.mid):
             leader = self._rows.get(rule.marks.leader)

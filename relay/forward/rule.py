@@ -30,6 +30,9 @@ MAX_MID = 32
 MAX_ANNOUNCED = 16
 """SSRCs of one media that a rule can hold; those beyond are learnt from packets."""
 
+MAX_OUTPUTS = 64
+"""Outputs of each kind that a rule can have, and rules that can share a port: no call forks so widely."""
+
 
 class Learn(enum.IntEnum):
     """Whom a stream is received from."""

@@ -72,6 +72,8 @@ PROVEN = 1.0
 """Seconds for which an answered check speaks for a path: a browser nominates after it was answered too."""
 MAX_TRANSACTIONS = 64
 """Requests remembered to know a replay: some minutes of checks. An older one has to be answered like any."""
+PACKET_HEADERS = 28
+"""Octets of IPv4 and UDP."""
 NEVER = float("-inf")
 
 
@@ -99,6 +101,8 @@ class _State:
     """Consent to send here is over."""
     consent: Consent | None = None
     """Since it was selected."""
+    octets_in: int = 0
+    octets_out: int = 0
     check: Check | None = None
 
     @property
@@ -155,6 +159,15 @@ class Agent:
         if self.remote is None or path is None or state is None or state.nominated:
             return ()
         return (path.remote,) if state.answered or (self.lite and state.sender is not None) else ()
+
+    def has_answered(self, path: Path) -> bool:
+        """A check of ours was answered from there, so whoever was there is reached there."""
+        return path in self._paths and self._paths[path].answered
+
+    def exchanged(self, path: Path) -> tuple[int, int]:
+        """Octets, with headers, of authenticated requests from there, and of our answers to them."""
+        state = self._paths.get(path)
+        return (state.octets_in, state.octets_out) if state is not None else (0, 0)
 
     @property
     def deadline(self) -> float | None:
@@ -248,7 +261,9 @@ class Agent:
         if not self._role_agreed(message):
             return self._refuse(path, message, 487, "role conflict", now)
         answer = stun.success(message, path.remote, self.local.key)
-        return [Send(path, answer), *self._heard(path, message, now)]
+        output = [Send(path, answer), *self._heard(path, message, now)]
+        self._paths[path].octets_out += len(answer) + PACKET_HEADERS
+        return output
 
     def _is_for_us(self, message: Message) -> bool:
         username = message.username
@@ -289,6 +304,7 @@ class Agent:
         state.sender = message.username[1] if message.username else None
         if self._is_new(message):
             state.heard = now
+            state.octets_in += message.length + PACKET_HEADERS
             self._is_alive(path, state, now)
             self._hasten(path, state)
             if "USE-CANDIDATE" in message.attributes and not self.controlling:

@@ -93,6 +93,8 @@ class _End:
     credentials: Credentials | None = None
     paths: OrderedDict[Path, None] = field(default_factory=OrderedDict)
     """Where it was heard from; the last one is where it is reached."""
+    answered: set[Path] = field(default_factory=set)
+    """Of these paths, those from which a request that was sent there was answered."""
     parked: OrderedDict[bytes, _Request] = field(default_factory=OrderedDict)
     """Its requests that could not be delivered yet, by transaction."""
     awaited: OrderedDict[bytes, _Request] = field(default_factory=OrderedDict)
@@ -112,6 +114,10 @@ class Passer:
     def validated(self, side: Side) -> tuple[Path, ...]:
         """Where media of ``side`` may come from, at most ``MAX_PATHS``; the last one is the newest."""
         return tuple(self._ends[side].paths)
+
+    def has_answered(self, side: Side, path: Path) -> bool:
+        """A check was answered from there, so whoever was there is reached there."""
+        return path in self._ends[side].answered
 
     def received(self, side: Side, path: Path, datagram: bytes, now: float) -> list[Output]:
         """``side`` sent something that looks like STUN. Never raises."""
@@ -151,6 +157,7 @@ class Passer:
         if end.credentials is None or not message.is_signed_with(end.credentials.key):
             return [Refused("integrity")]
         output = [*self._heard(side, path, now), Forward(side.other, request.origin, datagram)]
+        end.answered.add(path)
         if request.nominates and message.type is Class.SUCCESS:
             output += [Nominated(side, path), Nominated(side.other, request.origin)]
         return output
@@ -162,6 +169,7 @@ class Passer:
         end.paths[path] = None
         end.paths.move_to_end(path)
         _shrink(end.paths, MAX_PATHS)
+        end.answered &= end.paths.keys()
         for transaction, request in far.parked.items():
             if now - request.since <= PARKING_TIME:
                 output.append(self._deliver(side, transaction, request, now))

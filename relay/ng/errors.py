@@ -33,6 +33,8 @@ NO_PORTS = "Ran out of ports"
 """The proxy then tries its next node."""
 TOO_MANY_CALLS = "Parallel session limit reached"
 """The proxy then tries its next node; with ``load limit`` support it goes into ``message``."""
+TOO_MANY_AT_A_PORT = "Too many medias at one port"
+"""Phones that were told the same port, times the medias of its bundle, are more than it serves."""
 BAD_LIMIT = "invalid limit, must be >= 0"
 
 

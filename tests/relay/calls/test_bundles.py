@@ -412,3 +412,33 @@ def test_a_mid_that_is_no_utf_8_is_marked_as_it_came() -> None:
     offer = browser(ALICE, "a", "v").replace("mid:v", "mid:\udcff").replace("BUNDLE a v", "BUNDLE a \udcff")
     desk.offer(offer, **TO_PLAIN)
     assert b"\xff" in rules_of(desk, ports(desk.answer(plain(BOB, "a", "v")))[0])
+
+
+def many_medias(host: str, count: int, setup: str) -> str:
+    """A browser with so many audio medias in one bundle."""
+    mids = [f"m{number}" for number in range(count)]
+    one = [f"m=audio 9 {DTLS} 0", "a=rtcp-mux", f"a=setup:{setup}", f"a=fingerprint:sha-256 {FINGERPRINT}"]
+    medias = [[*one, *(f"a={line}" for line in ICE), f"a=mid:{mid}"] for mid in mids]
+    head = [
+        "v=0",
+        f"o=- 1 1 IN IP4 {host}",
+        "s=-",
+        f"c=IN IP4 {host}",
+        "t=0 0",
+        f"a=group:BUNDLE {' '.join(mids)}",
+    ]
+    return "\r\n".join([*head, *(line for media in medias for line in media), ""])
+
+
+def test_phones_whose_medias_do_not_fit_at_the_port_they_share_are_refused_and_nothing_changes() -> None:
+    desk = Desk()
+    shared = desk.offer(many_medias(ALICE, 22, "actpass"), ICE="force").medias[0].port
+    for tag in ("B1", "B2"):
+        desk.answer(many_medias(BOB, 22, "active"), tag)
+    before = dict(desk.box.rules), dict(desk.box.ports), set(desk.box.allocated), len(desk.box.sent)
+    with pytest.raises(NgError, match="Too many medias at one port"):
+        desk.answer(many_medias(CAROL, 22, "active"), "B3")
+    assert before == (desk.box.rules, desk.box.ports, desk.box.allocated, len(desk.box.sent))
+    assert len(desk.box.rules_at(shared)) == 44
+    desk.answer(many_medias(CAROL, 20, "active"), "B3")
+    assert len(desk.box.rules_at(shared)) == 64

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
 from relay.dtls.identity import Identity
-from relay.forward.rule import Learn
+from relay.forward.rule import Learn, Rule
 from relay.ice.agent import Agent as Peer
 from relay.ice.credentials import Credentials
 from relay.ice.outputs import Path, Send
@@ -368,12 +369,11 @@ def test_checks_pass_between_the_peers_end_to_end() -> None:
     assert desk.box.rule_at(told(offer)[1]).remote == bob_at
 
 
-def until(desk: Desk, seconds: float, last_packet: bool = False) -> None:
-    """Let the relay check and tick for a while; with ``last_packet`` every rule gets packets all the time."""
+def until(desk: Desk, seconds: float, heard: Callable[[Rule], bool] = lambda _: False) -> None:
+    """Let the relay check and tick for a while; rules that are ``heard`` get packets all the time."""
     end = desk.now + seconds
     while desk.now < end:
-        if last_packet:
-            desk.last_packet = dict.fromkeys(desk.box.rules, desk.now)
+        desk.last_packet.update((id, desk.now) for id, rule in desk.box.rules.items() if heard(rule))
         desk.tick(1.0)
         due = desk.registry.next_check()
         while due is not None and due <= desk.now:
@@ -394,8 +394,19 @@ def test_media_is_not_sent_without_consent_but_still_received() -> None:
 def test_a_peer_that_sends_media_and_answers_no_checks_is_not_cut_off() -> None:
     desk, alice, _ = call_with_ice()
     alice.check()
-    until(desk, 50.0, last_packet=True)
+    until(desk, 50.0, heard=lambda _: True)
     assert desk.box.rule_at(told(alice.relay)[1]).remote == NAT
+
+
+def test_a_peer_of_whose_bundle_only_the_second_media_comes_is_not_cut_off() -> None:
+    desk = Desk(PLAIN[:1])
+    medias = f"{WITH_ICE}a=mid:a\r\na=rtcp-mux\r\nm=video 10000 RTP/AVP 31\r\na=mid:v\r\na=rtcp-mux\r\n"
+    desk.offer(medias.replace("t=0 0", "t=0 0\r\na=group:BUNDLE a v"), ICE="remove", rtcp_mux=["demux"])
+    answer = desk.answer(sdp(BOB, 20000) + "m=video 20002 RTP/AVP 31\r\n")
+    alice = Phone(desk, NAT, ALICE_KEYS, True, answer)
+    alice.check()
+    until(desk, 50.0, heard=lambda rule: rule.marks is not None and rule.marks.mid == b"v")
+    assert {rule.remote for rule in desk.box.rules_at(told(answer)[1])} == {NAT}
 
 
 def test_media_on_a_path_without_consent_makes_us_check_it() -> None:
@@ -403,7 +414,7 @@ def test_media_on_a_path_without_consent_makes_us_check_it() -> None:
     alice.check()
     until(desk, 40.0)
     sent = len(desk.box.sent)
-    until(desk, 5.0, last_packet=True)
+    until(desk, 5.0, heard=lambda _: True)
     assert {remote for _, remote, _ in desk.box.sent[sent:]} == {NAT}
 
 

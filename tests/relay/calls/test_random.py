@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from relay.calls.state import Media
-from relay.forward.fake import MAX_OUTPUTS, check
-from relay.forward.rule import Change, Drop
+from relay.forward.fake import check
+from relay.forward.rule import MAX_OUTPUTS, Change, Drop
 from relay.ng.errors import NgError
 from sdp.protocol import Profile
 from tests.relay.calls.desk import ALICE, BOB, CAROL, Box, Desk

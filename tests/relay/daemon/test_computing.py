@@ -10,7 +10,7 @@ from relay.dtls.association import Association, Job
 from relay.dtls.handshake import Role
 from relay.dtls.identity import Identity
 
-ASSOCIATION = Association(Identity.create(1_800_000_000.0), Role.PASSIVE, (), validated=True)
+ASSOCIATION = Association(Identity.create(1_800_000_000.0), Role.PASSIVE, ())
 
 
 @dataclass(eq=False)

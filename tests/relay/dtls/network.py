@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -126,4 +127,4 @@ def active_end(identity: Identity = OURS, peer: Identity = THEIRS) -> Handshake:
 
 
 def passive_end(identity: Identity = THEIRS, peer: Identity = OURS, *, validated: bool = True) -> Handshake:
-    return Handshake(identity, Role.PASSIVE, [peer.fingerprint()], validated=validated)
+    return Handshake(identity, Role.PASSIVE, [peer.fingerprint()], earned=math.inf if validated else 0)

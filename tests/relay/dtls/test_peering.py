@@ -11,7 +11,7 @@ LATER = 100.0 + RESTART_EVERY
 
 
 def waiting_end(role: Role = Role.PASSIVE) -> Peering:
-    return Peering(THEIRS, role, [OURS.fingerprint()], validated=True)
+    return Peering(THEIRS, role, [OURS.fingerprint()])
 
 
 def sent(outputs: list[Output]) -> list[bytes]:
@@ -92,7 +92,7 @@ AT = (7, ("192.0.2.7", 4000))
 
 
 def association() -> Association:
-    return Association(THEIRS, Role.PASSIVE, [OURS.fingerprint()], validated=True)
+    return Association(THEIRS, Role.PASSIVE, [OURS.fingerprint()])
 
 
 def ordered(found: Association) -> Job:
@@ -142,6 +142,6 @@ def test_only_what_the_peer_repeats_of_itself_may_be_left_undone() -> None:
     one.finish(job)
     one.put(Step(100.1, AT, b"\x16 the next flight"))
     assert not ordered(one).optional
-    active = Association(OURS, Role.ACTIVE, [THEIRS.fingerprint()], validated=True)
+    active = Association(OURS, Role.ACTIVE, [THEIRS.fingerprint()])
     active.put(Step(100.0, AT))
     assert not ordered(active).optional
