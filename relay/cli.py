@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
 import click
 
 from relay.config import ConfigError, Loaded, load, rtpengine
-from relay.config.options import OPTIONS, Option
+from relay.config.options import OPTIONS, Listen, Option, machine_addresses, parse_listen
+from relay.config.settings import LISTEN_NG
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +47,7 @@ def _serve(check_config: bool, **options: tuple[str, ...] | int) -> None:
     sys.exit(daemon.serve(loaded.settings, loaded.notices))
 
 
-def _load(options: dict[str, tuple[str, ...] | int]) -> Loaded:
+def _load(options: Mapping[str, tuple[str, ...] | int]) -> Loaded:
     given: dict[str, tuple[str, ...]] = {}
     for key, value in options.items():
         if value:
@@ -93,6 +95,40 @@ def bench(arguments: tuple[str, ...]) -> None:
     from relay import bench as measuring
 
     sys.exit(measuring.main(list(arguments)))
+
+
+@main.command()
+@click.argument("call_id", metavar="CALL-ID")
+@click.option(
+    "--listen-ng",
+    metavar="[ADDR:]PORT",
+    help="Where the relay listens, as for icerelay serve. [127.0.0.1:2223]",
+)
+@click.option("--config-file", metavar="FILE", help="The relay's, to find out where it listens.")
+@click.option("--config-section", metavar="NAME", help="Section of it to use.")
+def explain(call_id: str, listen_ng: str | None, config_file: str | None, config_section: str | None) -> None:
+    """Say why ICE of a call that runs went as it did."""
+    from relay.explain import ExplainError, ask, lines
+
+    try:
+        for line in lines(ask(_listens(listen_ng, config_file, config_section), call_id)):
+            click.echo(line.encode("utf-8", "backslashreplace"))
+    except ExplainError as error:
+        click.echo(f"icerelay: {error}", err=True)
+        sys.exit(1)
+
+
+def _listens(listen_ng: str | None, config_file: str | None, section: str | None) -> Listen:
+    """The first address that the relay listens on: the option wins over the file."""
+    if listen_ng is not None:
+        try:
+            return parse_listen(listen_ng, machine_addresses())[0]
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--listen-ng") from error
+    if config_file is None:
+        return LISTEN_NG
+    given = {"config_file": (config_file,), "config_section": (section,) if section else ()}
+    return _load(given).settings.listen_ng[0]
 
 
 @main.command()

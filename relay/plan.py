@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from relay.ice.policy import MAX_TOTAL, Decision, Place, Policy, Result, decide, same_site
 from relay.ice.policy import Optimizer as Unknowing
+from relay.sentences import candidate_table
 from sdp.candidate import Candidate
 from sdp.choose import Context, Verdict, choose
 from sdp.ice import candidate_values, useless
@@ -51,12 +52,13 @@ def _explain(
     components = frozenset((1,) if rtcp_mux(media) else (1, 2))
     verdicts = judge(values, decision, Context(same_site(*places), components, said.ufrag), policy)
     yield f"media {number} ({media.kind}): {decision.result}, because: {decision.why}"
-    for verdict in verdicts:
-        action = "kept" if verdict.kept else "dropped"
-        line = str(verdict.candidate) if verdict.candidate is not None else verdict.text
-        yield f"  {action:7}  {verdict.reason:14}  {line[:200]}"
-    for reason in dict.fromkeys(verdict.reason for verdict in verdicts):
-        yield f"  {reason}: {reason.sentence}"
+    rows = (
+        ("kept", str(one.reason), str(one.candidate))
+        if one.candidate is not None
+        else ("dropped", str(one.reason), one.text)
+        for one in verdicts
+    )
+    yield from (f"  {line}" for line in candidate_table(rows))
     before = pairs([one for value in values if (one := _read(value)) is not None])
     after = pairs([one.candidate for one in verdicts if one.candidate is not None]) + len(components)
     yield (

@@ -7,6 +7,7 @@ session level, then m= lines that only say which media is meant, each with its
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sdp.candidate import Candidate
@@ -54,6 +55,33 @@ class Fragment:
         if not parts or session.attribute("candidate") is not None:
             parts.insert(0, _part(session, session, None, invalid))
         return cls(tuple(parts), tuple(invalid), len(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What a fragment of ours says of one media; nothing but its place where it has no candidates."""
+
+    kind: str
+    mid: str | None
+    ufrag: str = ""
+    pwd: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    """All of them that there are."""
+
+
+def written(additions: Iterable[Addition]) -> str:
+    """The body of a fragment: all medias of a description, in order (RFC 8840, section 9.2).
+
+    >>> written([Addition("audio", "a"), Addition("video", "b")]).split("\\r\\n")
+    ['m=audio 9 RTP/AVP 0', 'a=mid:a', 'm=video 9 RTP/AVP 0', 'a=mid:b', '']
+    """
+    lines: list[str] = []
+    for one in additions:
+        lines += [f"m={one.kind} 9 RTP/AVP 0", *([f"a=mid:{one.mid}"] if one.mid else [])]
+        if one.candidates:
+            lines += [f"a=ice-ufrag:{one.ufrag}", f"a=ice-pwd:{one.pwd}"]
+            lines += [*(f"a=candidate:{candidate}" for candidate in one.candidates), "a=end-of-candidates"]
+    return "".join(f"{line}\r\n" for line in lines)
 
 
 def _part(session: Section, media: Section, index: int | None, invalid: list[str]) -> Part:

@@ -482,7 +482,8 @@ def _write_own_ice(edit: Edit, media: Media, ice: IceOut, inherited: Sequence[st
         tail += [(f"a=ice-ufrag:{ice.ufrag}", Reason.ICE_CREDENTIALS)]
         tail += [(f"a=ice-pwd:{ice.pwd}", Reason.ICE_CREDENTIALS)]
         if ice.trickle:
-            tail += [("a=ice-options:trickle", Reason.TRICKLE), (_END, Reason.TRICKLE)]
+            tail += [("a=ice-options:trickle", Reason.TRICKLE)]
+            tail += [] if ice.may_follow else [(_END, Reason.TRICKLE)]
     ours = [(f"a=candidate:{candidate}", Reason.RELAY_INSERTED) for candidate in ice.candidates]
     at = _end_of_kept_candidates(edit.lines)
     if at is None:

@@ -34,6 +34,7 @@ class IceOut:
     keep: Keep = Keep.NONE
     trickle: bool = False  # a=ice-options:trickle and a=end-of-candidates
     verdicts: tuple[Verdict, ...] | None = None  # one for each a=candidate, in order, in place of ``keep``
+    may_follow: bool = False  # of ours, some may follow in a fragment: no a=end-of-candidates yet
 
 
 @dataclass(frozen=True, slots=True)

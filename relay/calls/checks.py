@@ -22,6 +22,9 @@ from relay.ice.passing import Passer
 REQUEST = b"\x00\x01"
 """How a Binding request begins (RFC 8489, section 5)."""
 
+SUCCESS = b"\x01\x01"
+"""How the answer to one begins that worked."""
+
 RECENT = 2.0
 """Seconds since a packet that count as now: the counters are read once a second."""
 
@@ -54,12 +57,21 @@ def _try(
         if outputs and not any(isinstance(output, Refused) for output in outputs):
             media.ice.last_check = now
             media.ice.seen.check_came(at, now)
-        return carry_out(media, outputs, now, resources)
+        return _counted(media.ice, datagram, carry_out(media, outputs, now, resources))
     found = _find(media, at.port)
     if found is None or not media.ice.passers:
         return ["no answer yet"]
     passer = media.ice.passers[found[0].component - 1]
-    return _pass_on(call, passer, passer.received(media.ice.side, at, datagram, now), now, resources)
+    passed = passer.received(media.ice.side, at, datagram, now)
+    return _counted(media.ice, datagram, _pass_on(call, passer, passed, now, resources))
+
+
+def _counted(ice: MediaIce, datagram: bytes, refused: list[str]) -> list[str]:
+    ice.seen.refused += len(refused)
+    if not refused:
+        ice.seen.checks_in += datagram.startswith(REQUEST)
+        ice.seen.answered += datagram.startswith(SUCCESS)
+    return refused
 
 
 def deadlines(call: Call) -> Iterator[tuple[Media, float]]:
@@ -189,8 +201,11 @@ def _pass_on(
     refused = []
     for output in outputs:
         match output:
-            case passing.Forward(_, path, datagram):
+            case passing.Forward(side, path, datagram):
                 resources.send(path.port, path.remote, datagram)
+                media = _end_of(call, passer, side) if datagram.startswith(REQUEST) else None
+                if media is not None and media.ice is not None:
+                    media.ice.seen.checks_out += 1
             case passing.Validated(side, path):
                 media = _end_of(call, passer, side)
                 found = _find(media, path.port) if media is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay.calls.explain import explain
 from relay.calls.registry import Described, Registry, Times
 from relay.calls.report import Readings, Reply, call_report
 from relay.ng.errors import BAD_LIMIT, NOT_DELETED, UNKNOWN_COMMAND, NgError
@@ -58,10 +59,11 @@ def _described(described: Described) -> Outcome:
 def _fragment(request: Request, sender: str | None, registry: Registry, times: Times) -> Outcome:
     """Candidates that come later. Nothing goes to the other party: it has its own ICE with us, or has none.
 
-    Where the parties check each other, the proxy sends the INFO on as it came.
+    Where the parties check each other, the proxy sends the INFO on as it came. Where
+    the other party misses some of ours, the INFO may take these to it instead.
     """
-    registry.fragment(request, sender, times)
-    return Outcome({"result": "ok"})
+    missed = registry.fragment(request, sender, times)
+    return Outcome({"sdp": missed, "ice-widen": missed, "result": "ok"} if missed else {"result": "ok"})
 
 
 def _delete(request: Request, registry: Registry, times: Times, readings: Readings) -> Outcome:
@@ -78,7 +80,9 @@ def _delete(request: Request, registry: Registry, times: Times, readings: Readin
 def _query(request: Request, registry: Registry, readings: Readings) -> Outcome:
     call = registry.find(request.call_id)
     only = call.leg_of(request.to_tag) or call.leg_of(request.from_tag)
-    return Outcome({**call_report(call, readings, only), "result": "ok"})
+    report = call_report(call, readings, only)
+    explain(report["tags"], call, only, registry.optimizer.hashed)
+    return Outcome({**report, "result": "ok"})
 
 
 def _list(request: Request, registry: Registry) -> Outcome:

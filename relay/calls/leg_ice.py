@@ -265,7 +265,7 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
         return None
     if media.decision is not None:
         return _optimized(media, media.ice, said, wording)
-    media.verdicts, media.own = (), ()
+    media.verdicts, media.own, media.spare = (), (), ()
     relayed = wording.option == "force-relay"
     kind = "relay" if relayed else "host"
     if media.ice.mode is Mode.PASSED:
@@ -281,21 +281,35 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
 
 def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wording) -> IceOut:
     """The same under ``ICE=optimize``: every candidate has a verdict, and ours have an order."""
+    if not wording.candidates:  # a bundle's leader has said it all
+        return IceOut(ice.local.ufrag, ice.local.pwd, (), Keep.NONE, wording.trickle)
     media.order = wording.order
     ranks = _ranks(media, wording.policy.own, wording.order)
     if not media.assisted:
         media.verdicts = tuple(
             Verdict(text, False, useless(text)) for text in wording.values[:MAX_CANDIDATES]
         )
-        media.own = _own((), media, wording, "host", ranks) if wording.candidates else ()
-        return IceOut(ice.local.ufrag, ice.local.pwd, media.own, Keep.NONE, wording.trickle)
+        media.own = _own((), media, wording, "host", ranks)
+        media.spare = _spare(media, wording)
+        local, may_follow = ice.local, bool(media.spare)
+        return IceOut(local.ufrag, local.pwd, media.own, Keep.NONE, wording.trickle, may_follow=may_follow)
     limit = min(wording.policy.direct, MAX_TOTAL - len(ranks))
     media.verdicts = choose(wording.values, wording.context, limit)
     kept = [one.candidate for one in media.verdicts if one.candidate is not None]
     if said.trickle and not said.end_of_candidates:
         kept.append(LATER)
-    media.own = _own(kept, media, wording, "relay", ranks)
+    media.own, media.spare = _own(kept, media, wording, "relay", ranks), ()
     return IceOut(None, None, media.own, verdicts=media.verdicts)
+
+
+def _spare(media: Media, wording: Wording) -> tuple[Candidate, ...]:
+    """Ours that the peer would be told as well, had earlier calls not taught that it checks them in vain."""
+    if media.order is None or not media.order.dropped or media.order.widened:
+        return ()
+    everything = _ranks(media, wording.policy.own, media.order.widen())
+    told = {(one.component, one.address, one.port) for one in media.own}
+    whole = _own((), media, wording, "host", everything)
+    return tuple(one for one in whole if (one.component, one.address, one.port) not in told)
 
 
 def families(media: Media) -> list[int]:
@@ -307,7 +321,7 @@ def _ranks(media: Media, limit: int, order: Order | None) -> dict[int, int]:
     """Which of our addresses are told, with the rank of each: the default one, and the best others."""
     versions = families(media)
     ranks = interleaved(versions)
-    if order is not None:
+    if order is not None and order.families:
         told = order.families
         left = [place for place in range(len(ranks)) if place == 0 or versions[place] in told]
         left.sort(key=lambda place: (told.index(versions[place]), ranks[place]))

@@ -32,8 +32,8 @@ def record(call: Call, leg: Leg, identity: Identity, reason: str, now: float, re
         reason=reason,
     )
     media = next((media for media in leg.medias if media.ice is not None and media.streams), None)
-    if media is None or media.ice is None or call.answered_at is None:
-        return known
+    if media is None or media.ice is None or media.ice.remote is None or call.answered_at is None:
+        return known  # no ICE, or a phone that rang while another one answered
     return _with_ice(known, media, media.ice, call.answered_at, sum(one.checks for one in traffic))
 
 
@@ -41,24 +41,24 @@ def _with_ice(known: Record, media: Media, ice: MediaIce, answered: float, check
     seen = ice.seen
     usable: dict[Arm, int] = {}
     for path, at in seen.usable.items():
-        arm = _arm(media, ice, path)
+        arm = arm_of(media, ice, path)
         if arm is not None:
-            usable[arm] = min(usable.get(arm, MAX_MS), _ms(at, answered))
-    heard = (_arm(media, ice, path) for path in seen.heard)
+            usable[arm] = min(usable.get(arm, MAX_MS), ms_after(at, answered))
+    heard = (arm_of(media, ice, path) for path in seen.heard)
     return Record(
         network=known.network,
         family=known.family,
         named=known.named,
         mode="assist" if ice.mode is Mode.PASSED else "relay",
         given=_given(media, ice),
-        dropped=tuple(FAMILIES[family] for family in media.order.dropped) if media.order else (),
+        dropped=_dropped(media, ice),
         explored=tuple(FAMILIES[family] for family in media.order.explored) if media.order else (),
         offered=sum({TYPES.get(candidate.type, 0) for candidate in ice.candidates}),
-        first_check=_ms(seen.first_check, answered) if seen.first_check is not None else None,
+        first_check=ms_after(seen.first_check, answered) if seen.first_check is not None else None,
         usable=usable,
         seen=tuple(dict.fromkeys(arm for arm in heard if arm is not None)),
-        chosen=_arm(media, ice, seen.selected) if seen.selected is not None else None,
-        remote=_remote_type(ice, seen.selected),
+        chosen=arm_of(media, ice, seen.selected) if seen.selected is not None else None,
+        remote=remote_type(ice, seen.selected),
         checks_in=min(seen.checks_in + checks, MAX_COUNT),
         checks_out=min(seen.checks_out, MAX_COUNT),
         consent_lost=min(seen.consent_lost, MAX_COUNT),
@@ -69,6 +69,16 @@ def _with_ice(known: Record, media: Media, ice: MediaIce, answered: float, check
         answered=True,
         reason=known.reason,
     )
+
+
+def _dropped(media: Media, ice: MediaIce) -> tuple[Arm, ...]:
+    """Ways that were left out, unless something was learnt from that already.
+
+    Where the peers check each other, one that never checked us may do well without.
+    """
+    if media.order is None or media.order.widened or ice.mode is Mode.PASSED:
+        return ()
+    return tuple(FAMILIES[family] for family in media.order.dropped)
 
 
 def _given(media: Media, ice: MediaIce) -> tuple[Arm, ...]:
@@ -88,9 +98,9 @@ def _own_arm(address: str, port: int) -> Arm:
     return Arm.U443 if port == HTTPS else Arm.V6 if ":" in address else Arm.U
 
 
-def _arm(media: Media, ice: MediaIce, path: IcePath) -> Arm | None:
+def arm_of(media: Media, ice: MediaIce, path: IcePath) -> Arm | None:
     """The way that a path is; None: its port is not ours any more."""
-    if _remote_type(ice, path) == "relay":
+    if remote_type(ice, path) == "relay":
         return Arm.TURN
     for stream in media.streams:
         for ours in stream.paths:
@@ -99,7 +109,7 @@ def _arm(media: Media, ice: MediaIce, path: IcePath) -> Arm | None:
     return None
 
 
-def _remote_type(ice: MediaIce, path: IcePath | None) -> str:
+def remote_type(ice: MediaIce, path: IcePath | None) -> str:
     """What the peer calls the address; one that it never named is prflx (RFC 8445, section 7.3.1.3)."""
     if path is None:
         return ""
@@ -107,6 +117,6 @@ def _remote_type(ice: MediaIce, path: IcePath | None) -> str:
     return next(named, "prflx")
 
 
-def _ms(at: float, answered: float) -> int:
+def ms_after(at: float, answered: float) -> int:
     """Milliseconds after the answer; what was there before it took no time."""
     return max(0, min(int((at - answered) * 1000), MAX_MS))

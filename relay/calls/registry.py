@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from relay.calls import checks, deletion, keying, optimizing
+from relay.calls import checks, deletion, keying, optimizing, widening
 from relay.calls.describe import handling
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
@@ -87,6 +87,10 @@ class Registry:
     created: int = 0
     on_end: Callable[[Call, Leg, str], object] = lambda call, leg, reason: None
     """Told of each leg before it goes, while it can still be read, and why it goes."""
+    on_over: Callable[[Call], object] = lambda call: None
+    """Told of each call after its last leg."""
+    on_widen: Callable[[Call, Leg, tuple[int, ...]], object] = lambda call, leg, families: None
+    """Told when a leg misses what it was not told of our addresses, and of which families those are."""
     closed: Counter[str] = field(default_factory=Counter)
     """Ended calls by reason."""
     refused_stun: Counter[str] = field(default_factory=Counter)
@@ -128,10 +132,11 @@ class Registry:
         parties = (request.to_tag, request.from_tag)
         return self._exchange(call, request, session, parties, Exchange.answer, times)
 
-    def fragment(self, request: Request, sender: str | None, times: Times) -> None:
+    def fragment(self, request: Request, sender: str | None, times: Times) -> str:
         """Candidates of the party ``sender`` (a tag) that come after its description, or before it.
 
-        Raises ``NgError`` where the request says too little, or the fragment is too long.
+        Returns a fragment for the other party, if that misses some of ours, else nothing. Raises ``NgError``
+        where the request says too little, or the fragment is too long.
         """
         if not request.sdp:
             raise NgError(NO_SDP)
@@ -146,8 +151,10 @@ class Registry:
         call = self.calls.get(request.call_id)
         is_ours = self.interfaces.is_ours
         found = self.trickle.received(request.call_id, call, sender, fragment, times.now, is_ours)
-        if call is not None:
-            self._begin(call, found, times.now)
+        if call is None:
+            return ""
+        self._begin(call, found, times.now)
+        return widening.missed(call, call.leg_of(sender))
 
     def find(self, call_id: str | None) -> Call:
         """The call with this id. Raises ``NgError``."""
@@ -231,6 +238,9 @@ class Registry:
                 self._sync(call)
             if checks.alive(call, last_packet, now, self.resources):
                 self._plan(call)
+            if call.widen_at is not None and now >= call.widen_at:
+                for leg, families in widening.widen(call, now):
+                    self.on_widen(call, leg, families)
             for leg in list(call.legs.values()):
                 if leg.id in call.legs and leg.delete_at is not None and now >= leg.delete_at:
                     self._remove_leg(call, leg)
@@ -314,6 +324,7 @@ class Registry:
             if method is Exchange.answer:
                 call.answered_at = times.now if call.answered_at is None else call.answered_at
                 checks.resume(call, times.now, self.resources)
+                widening.watch(call, times.now)
             self._sync(call)
             keying.begin(call, times.now, self.resources, self.handshakes)
         except Exception as error:
@@ -362,6 +373,7 @@ class Registry:
         self.closed[reason] += 1
         for leg in call.legs.values():
             self.on_end(call, leg, reason)
+        self.on_over(call)
         self.trickle.forget(call.call_id)
         self._forget(call)
 

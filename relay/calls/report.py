@@ -8,15 +8,8 @@ from typing import Any, NamedTuple
 
 from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
-from relay.ice.policy import Decision
-from sdp.reason import Reason
 
 Reply = dict[str, Any]
-
-MAX_DROPPED = 32
-"""Candidates listed per media beside the kept ones: a report is to fit one datagram."""
-MAX_TEXT = 256
-"""Characters of a candidate that cannot be read."""
 
 
 class Traffic(NamedTuple):
@@ -47,18 +40,24 @@ class Readings:
     unix: Callable[[float], float]
 
 
-def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Reply:
-    """The reply to ``query``, without ``result``.
-
-    ``only`` restricts it to one leg and those that it hears.
-    """
+def parties(call: Call, only: Leg | None = None) -> dict[str, Leg]:
+    """The legs by the names that they have in a report; ``only`` one of them and those that it hears."""
     legs = list(call.legs.values())
     if only is not None:
         legs = [leg for leg in legs if leg is only or leg.id in only.links]
+    return {
+        leg.tag if leg.tag is not None else f"<untagged {number}>": leg for number, leg in enumerate(legs)
+    }
+
+
+def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Reply:
+    """The reply to ``delete``, and what ``query`` explains further, without ``result``.
+
+    ``only`` restricts it to one leg and those that it hears.
+    """
     totals = {name: {"packets": 0, "bytes": 0, "errors": 0} for name in ("RTP", "RTCP")}
     tags: Reply = {}
-    for number, leg in enumerate(legs):
-        name = leg.tag if leg.tag is not None else f"<untagged {number}>"
+    for name, leg in parties(call, only).items():
         tags[name] = _leg(call, leg, readings, totals)
     whole, fraction = divmod(call.created, 1)
     report: Reply = {
@@ -95,8 +94,6 @@ def _link(leg: Leg) -> Reply:
 
 def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
     report: Reply = {"index": media.index + 1, "type": media.kind}
-    if media.decision is not None:
-        report["ICE"] = _optimized(media, media.decision)
     if media.protocol:
         report["protocol"] = media.protocol
     if media.codec:
@@ -106,25 +103,6 @@ def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
         streams[0]["flags"].insert(1, "RTCP")
         streams.append(_muxed(streams[0]))
     return report | {"streams": streams, "flags": _media_flags(media, leg.carrier(media))}
-
-
-def _optimized(media: Media, decision: Decision) -> Reply:
-    """What ``ICE=optimize`` made of this media, and what its peer was told, the best candidate first."""
-    report: Reply = {"mode": str(decision.result), "why": decision.why}
-    report["dropped"] = sum(not verdict.kept for verdict in media.verdicts)
-    told = [(one.candidate, one.reason) for one in media.verdicts if one.candidate is not None]
-    told += [(candidate, Reason.RELAY_INSERTED) for candidate in media.own]
-    told.sort(key=lambda one: -one[0].priority)
-    kept = [
-        {"candidate": str(one), "action": "kept", "reason": str(why), "rank": rank, "priority": one.priority}
-        for rank, (one, why) in enumerate(told)
-    ]
-    dropped = [
-        {"candidate": verdict.text[:MAX_TEXT], "action": "dropped", "reason": str(verdict.reason)}
-        for verdict in media.verdicts
-        if not verdict.kept
-    ]
-    return report | {"candidates": [*kept, *dropped[:MAX_DROPPED]]}
 
 
 def _media_flags(media: Media, lead: Media) -> list[str]:

@@ -234,6 +234,10 @@ class Media:
     """With a decision: what it was told of ours."""
     order: Order | None = None
     """With a decision: what earlier calls taught about that, when it was first told."""
+    spare: tuple[Candidate, ...] = ()
+    """With a decision: what it was not told of ours, for that seems to be dead in its network."""
+    widened_at: float | None = None
+    """When that seemed to have been wrong (``relay.calls.widening``)."""
     security: Security | None = None
     """None: media is plain here, or passes through encrypted as it is."""
     opportunistic: bool = False
@@ -346,6 +350,8 @@ class Call:
     """When the last answer to an open offer is thought to be in."""
     answered_at: float | None = None
     """When the first answer came."""
+    widen_at: float | None = None
+    """When to look whether somebody misses what it was not told of ours (``relay.calls.widening``)."""
     early: dict[Where, list[bytes]] = field(default_factory=dict)
     """First flights of DTLS peers whose answer is not here yet, by where they came from."""
 

@@ -37,12 +37,16 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+LISTEN_NG = ("127.0.0.1", 2223)
+"""Where the relay listens unless it is told otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the daemon runs with. Names and defaults are rtpengine's; times are seconds."""
 
     interfaces: tuple[Interface, ...]  # the first one is the default; never empty
-    listen_ng: tuple[tuple[str, int], ...] = (("127.0.0.1", 2223),)  # numeric host; "::" means IPv6 only
+    listen_ng: tuple[tuple[str, int], ...] = (LISTEN_NG,)  # numeric host; "::" means IPv6 only
     listen_http: tuple[tuple[str, int], ...] = ()
     port_min: int = 30000
     port_max: int = 39999  # the last port that may be used: 10,000 ports from the default port_min

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from relay.calls.commands import COMMANDS, Outcome
+from relay.calls.explain import without_ice
 from relay.control.replies import Progress, Reply, ReplyCache
 from relay.forward.rule import Address
 from relay.ng.bencode import Encodable
@@ -127,11 +128,15 @@ class NgServer:
 
 
 def _fitting(cookie: bytes, reply: dict[str, Encodable], encoding: Encoding) -> bytes:
-    """The reply as one datagram; a report that is too long loses its details."""
+    """The reply as one datagram; a report that is too long loses its details, those of ICE first."""
     datagram = encode_reply(cookie, reply, encoding)
     if len(datagram) <= LARGEST_DATAGRAM:
         return datagram
     if "tags" in reply:
+        shortened = without_ice(reply) | {"warning": "too long for one datagram: ICE left out"}
+        datagram = encode_reply(cookie, shortened, encoding)
+        if len(datagram) <= LARGEST_DATAGRAM:
+            return datagram
         rest = {name: value for name, value in reply.items() if name not in ("tags", "SSRC", "result")}
         shortened = {**rest, "warning": "too long for one datagram: tags left out", "result": "ok"}
         return encode_reply(cookie, shortened, encoding)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relay.calls.commands import Outcome, execute
+from relay.calls.explain import story
 from relay.calls.interfaces import Interfaces
 from relay.calls.registry import Registry, Times
 from relay.calls.report import Readings, Traffic
@@ -38,6 +39,9 @@ log = logging.getLogger("icerelay.call")
 
 TICK = 1.0
 """Seconds between looks at the clocks of all calls."""
+
+TOLD = 4
+"""Legs of a call of which the log tells how ICE went: a phone number that rings everywhere has dozens."""
 
 NANOSECONDS = 1_000_000_000
 
@@ -63,11 +67,17 @@ class Engine:
                 settings.delete_delay,
             ),
             instance=secrets.token_hex(16),
-            optimizer=Optimizer(settings.policy, self.memory.remembered, self.memory.order),
+            optimizer=Optimizer(
+                settings.policy, self.memory.remembered, self.memory.order, self.memory.hashed
+            ),
             on_end=self._leg_ended,
+            on_over=self._call_over,
+            on_widen=self._leg_widened,
             default_tos=settings.tos,
             workers=self.plane.workers,
         )
+        self._stories: dict[str, list[str]] = {}
+        """How ICE of legs that are gone went, by Call-ID."""
         self._unix_offset = time.time() - time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
@@ -93,6 +103,7 @@ class Engine:
         if request.command in ABOUT_NETWORKS:
             return Outcome(self.memory.execute(request, self.registry.calls.get))
         known = request.call_id in self.registry.calls
+        heard = self.memory.brought(request, self.registry.calls.get) if request.feedback else ""
         outcome = execute(request, self.registry, self._times(), self.readings())
         if not known and request.call_id in self.registry.calls:
             log.info("call started call-id=%s", request.call_id)
@@ -102,6 +113,8 @@ class Engine:
             over = "ended" if request.call_id not in self.registry.calls else "deleted, wholly or in part,"
             log.info("call %s call-id=%s reason=delete %s", over, request.call_id, _summary(outcome.reply))
         self._plan_checks()
+        if heard:
+            outcome.reply["ice-feedback"] = heard
         if request.ice_advice and "sdp" in outcome.reply:
             outcome.reply["ice-advice"] = self.memory.advice(self._place(request))
         return outcome
@@ -118,7 +131,19 @@ class Engine:
         return leg.place if leg is not None else Place(request.received_from, request.network)
 
     def _leg_ended(self, call: Call, leg: Leg, reason: str) -> None:
-        self.memory.leg_ended(call, leg, reason, self.readings())
+        known = self.memory.leg_ended(call, leg, reason, self.readings())
+        if known is not None and (text := story(leg, known)):
+            self._stories.setdefault(call.call_id, []).append(text)
+
+    def _call_over(self, call: Call) -> None:
+        legs = self._stories.pop(call.call_id, [])
+        if legs:
+            more = f"; and {len(legs) - TOLD} more" if len(legs) > TOLD else ""
+            log.info("ice ended call-id=%s %s%s", call.call_id, "; ".join(legs[:TOLD]), more)
+
+    def _leg_widened(self, call: Call, leg: Leg, families: tuple[int, ...]) -> None:
+        missed = self.memory.widened(leg, families)
+        log.info("ice widen call-id=%s tag=%s ways=%s", call.call_id, leg.tag, ",".join(missed))
 
     def readings(self) -> Readings:
         """What the plane has counted, for one report."""

@@ -14,18 +14,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from relay.calls.explain import candidates
 from relay.calls.outcome import FAMILIES, record
 from relay.calls.report import Readings, Reply
 from relay.calls.state import Call, Leg
 from relay.config import Settings
-from relay.ice.policy import Order, Place, Remembered, family_of
+from relay.ice.policy import Order, Place, Remembered, Way, family_of
 from relay.memory.advice import advise
-from relay.memory.arms import UDP, Arm
+from relay.memory.arms import TCP, UDP, Arm
 from relay.memory.beta import surely_above
 from relay.memory.decision import KNOWN_WELL, Facts, Snapshot, belief, decide
 from relay.memory.feedback import Claims, FeedbackError, parse
 from relay.memory.identity import NOWHERE, Identity, everyone, identify
-from relay.memory.knowledge import Network, Report, learn, told
+from relay.memory.knowledge import Network, Report, learn, told, widen
 from relay.memory.record import Record
 from relay.ng.errors import NgError
 from relay.ng.request import Request
@@ -39,6 +40,8 @@ log = logging.getLogger("icerelay.memory")
 OFF = "off"
 COMMANDS = frozenset(("advice", "feedback", "forget"))
 DAY = 86400.0
+SHOWN = 4
+"""Bytes of a network's hash that people are shown: enough to tell networks apart, too few to look one up."""
 BUCKETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """Upper bounds of the histogram of usable times, seconds."""
 NO_NETWORK = "No network in message"
@@ -57,11 +60,16 @@ class Usable:
 class Counts:
     """For the metrics."""
 
-    usable: dict[tuple[str, str], Usable] = field(default_factory=dict)
-    """By mode and way."""
-    checks: Counter[str] = field(default_factory=Counter)
-    """By direction: ``in``, ``out``."""
-    moves: int = 0
+    usable: dict[tuple[str, str, str], Usable] = field(default_factory=dict)
+    """By mode, transport and way."""
+    candidates: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By action and reason."""
+    checks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By direction (``in``, ``out``) and result."""
+    moves: Counter[str] = field(default_factory=Counter)
+    """By result."""
+    widened: int = 0
+    """Legs that missed a way that they were not told."""
     consent_lost: int = 0
     records: int = 0
     advice: int = 0
@@ -128,13 +136,21 @@ class Remembering:
         known = self.snapshot(self.identity(place))
         facts = Facts(tuple(FAMILIES[family] for family in families), FAMILIES[default])
         decision = decide(known, facts, time.time(), secrets.randbits(32))
+        seen = tuple(
+            Way(arm.value, one.rows, one.alpha, one.beta, one.median) for arm, one in decision.beliefs.items()
+        )
         if not decision.learnt and not decision.explored:
-            return None
+            return Order((), ways=seen) if seen else None
         ways = {arm: family for family, arm in FAMILIES.items()}
         told, dropped, explored = (
             tuple(ways[arm] for arm in arms) for arms in (decision.order, decision.dropped, decision.explored)
         )
-        return Order(told, dropped, explored)
+        return Order(told, dropped, explored, seen)
+
+    def hashed(self, place: Place) -> str:
+        """See ``relay.ice.policy.Optimizer``."""
+        network = self.identity(place).network
+        return network[:SHOWN].hex() if network is not None else ""
 
     def advice(self, place: Place) -> Reply:
         """What an app there should gather."""
@@ -143,19 +159,34 @@ class Remembering:
 
     # Told.
 
-    def leg_ended(self, call: Call, leg: Leg, reason: str, readings: Readings) -> None:
-        """Learn from a leg, which is still whole."""
+    def widened(self, leg: Leg, families: tuple[int, ...]) -> tuple[str, ...]:
+        """A leg misses addresses of these families that it was not told: its network is open for a day.
+
+        Returns the ways that they are.
+        """
+        self.counts.widened += 1
+        missed = tuple(FAMILIES[family] for family in families)
+        network = self.identity(leg.place).network
+        if self.keeper is not None and network is not None:
+            self.keeper.change(network, functools.partial(_widened, missed=missed, now=time.time()))
+        return missed
+
+    def leg_ended(self, call: Call, leg: Leg, reason: str, readings: Readings) -> Record | None:
+        """Learn from a leg, which is still whole. Returns what is written down of it."""
         try:
             now = time.monotonic()
             identity = self.identity(leg.place)
             known = record(call, leg, identity, reason, now, readings)
             self._count(known)
-            if self.keeper is not None and call.answered:
+            self._count_medias(leg)
+            if self.keeper is not None and call.answered_at is not None:
                 self._claims.ended(call.call_id, leg.tag or "", identity, now)
             if self.keeper is not None and known.answered:
                 self._learn(self.keeper, known)
         except Exception:  # a fault of ours must not keep a call from ending
             log.exception("memory: no record of a leg of call-id=%s", call.call_id)
+            return None
+        return known
 
     def _learn(self, keeper: Keeper, known: Record) -> None:
         keeper.write_down(known)
@@ -168,15 +199,25 @@ class Remembering:
 
     def _count(self, known: Record) -> None:
         self.counts.records += known.answered
-        self.counts.checks["in"] += known.checks_in
-        self.counts.checks["out"] += known.checks_out
-        self.counts.moves += known.moves
+        self.counts.checks["in", "ok"] += known.checks_in
+        self.counts.moves["moved"] += known.moves
         self.counts.consent_lost += known.consent_lost
         if known.chosen is not None and known.usable:
-            usable = self.counts.usable.setdefault((known.mode, known.chosen.value), Usable())
+            labels = (known.mode, _transport(known.chosen), known.chosen.value)
+            usable = self.counts.usable.setdefault(labels, Usable())
             seconds = known.usable.get(known.chosen, min(known.usable.values())) / 1000
             usable.buckets[bisect_left(BUCKETS, seconds)] += 1
             usable.seconds += seconds
+
+    def _count_medias(self, leg: Leg) -> None:
+        """What the record has no room for."""
+        self.counts.candidates.update(candidates(leg))
+        seen = [media.ice.seen for media in leg.medias if media.ice is not None]
+        answered = sum(min(one.answered, one.checks_out) for one in seen)
+        self.counts.checks["out", "answered"] += answered
+        self.counts.checks["out", "unanswered"] += sum(one.checks_out for one in seen) - answered
+        self.counts.checks["in", "refused"] += sum(one.refused for one in seen)
+        self.counts.moves["unanswered"] += sum(one.moves_failed for one in seen)
 
     def feedback(self, body: object, find: Callable[[str], Call | None]) -> None:
         """What an app says of a leg. ``find`` gives the call with an id. Raises ``FeedbackError``."""
@@ -220,6 +261,18 @@ class Remembering:
             raise NgError(error.reason) from error
         return {"result": "ok"}
 
+    def brought(self, request: Request, find: Callable[[str], Call | None]) -> str:
+        """``ice-feedback`` of an offer, answer or delete: ``ok``, or why it was not used."""
+        tag = request.to_tag if request.command == "answer" else request.from_tag
+        body: dict[str, object] = {"call-id": request.call_id or "", **request.feedback}
+        if "network" not in body:
+            body.setdefault("tag", tag or "")
+        try:
+            self.feedback(body, find)
+        except FeedbackError as error:
+            return error.reason
+        return "ok"
+
     def _forget(self, place: Place) -> Reply:
         if self.keeper is None:
             raise NgError(NO_MEMORY)
@@ -232,6 +285,15 @@ class Remembering:
 
 def _learnt(network: Network | None, known: Record, now: float) -> Network:
     return learn(network, known, now)
+
+
+def _widened(network: Network | None, missed: tuple[Arm, ...], now: float) -> Network:
+    return widen(network or Network(at=now), missed, now)
+
+
+def _transport(arm: Arm) -> str:
+    """How the peer reached us, or its own TURN server, which may be either."""
+    return "turn" if arm is Arm.TURN else "tcp" if arm in TCP else "udp"
 
 
 def _told(network: Network | None, report: Report, now: float) -> Network:

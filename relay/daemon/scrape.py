@@ -62,8 +62,11 @@ def _memory(memory: Remembering) -> MemoryFacts:
     return MemoryFacts(
         usable={which: (one.buckets, one.seconds) for which, one in counts.usable.items()},
         bounds=USABLE_BOUNDS,
+        candidates=counts.candidates,
         checks=counts.checks,
         moves=counts.moves,
+        widened=counts.widened,
+        rows=keeper.rows if keeper is not None else {},
         consent_lost=counts.consent_lost,
         records=counts.records,
         advice=counts.advice,

@@ -39,6 +39,7 @@ from relay.ice import stun
 from relay.ice.check import UNLIKELY, Check
 from relay.ice.consent import Consent
 from relay.ice.credentials import Credentials
+from relay.ice.grade import grade
 from relay.ice.limit import Limit
 from relay.ice.outputs import (
     ConsentLost,
@@ -147,6 +148,11 @@ class Agent:
     def validated(self) -> tuple[Path, ...]:
         """Where media may come from, oldest first; at most ``MAX_PATHS``."""
         return tuple(path for path, state in self._paths.items() if state.valid)
+
+    def pairs(self) -> list[tuple[Path, str]]:
+        """Every path, and what it has come to in a word: see ``relay.ice.grade``."""
+        live, paths = self.selected.values(), self._paths.items()
+        return [(path, grade(state, path in live, path in self._pace)) for path, state in paths]
 
     def settled(self, port: int) -> tuple[Address, ...]:
         """Where a further request of this peer only wants an answer: the selected path, if nothing is open.

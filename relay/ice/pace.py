@@ -32,6 +32,9 @@ class Pace(Generic[T]):
             return self._free_for_triggered
         return self._free if self._ordinary else None
 
+    def __contains__(self, one: T) -> bool:
+        return one in self._triggered or one in self._ordinary
+
     def add(self, one: T, urgent: bool = False, triggered: bool = False) -> None:
         """Line up; who is urgent stands first of all."""
         if urgent:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdp.choose import LIMIT
 
@@ -78,14 +78,38 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One way to us, as what is known of a phone's network says: what a decision was made from."""
+
+    name: str
+    """Of ``relay.memory.arms``."""
+    legs: int
+    """That were seen to try it there."""
+    alpha: float
+    """Weight of what worked, its prior included."""
+    beta: float
+    """The same of what failed."""
+    median_ms: float | None
+    """Until it was usable."""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """Of our candidates by family (4, 6), the best first, as earlier calls taught it."""
 
     families: tuple[int, ...]
-    """Those that are told; the family of the default candidate is always among them."""
+    """Those that are told; the family of the default candidate is always among them. Empty: as usual."""
     dropped: tuple[int, ...] = ()
     explored: tuple[int, ...] = ()
     """Those that are told, or stand where they do, to see whether that would be wrong."""
+    ways: tuple[Way, ...] = ()
+    """What is known of each way, in the usual order; empty where nothing is."""
+    widened: bool = False
+    """``dropped`` turned out to be wrong: they are among ``families`` by now, in the last places."""
+
+    def widen(self) -> Order:
+        """The same with everything that was left out."""
+        return replace(self, families=(*self.families, *self.dropped), widened=True)
 
 
 def nothing(place: Place) -> Remembered:
@@ -96,6 +120,11 @@ def nothing(place: Place) -> Remembered:
 def unordered(place: Place, families: tuple[int, ...], default: int) -> Order | None:
     """The same: nothing speaks for another order than the usual one."""
     return None
+
+
+def unnamed(place: Place) -> str:
+    """The same: there is no hash by which networks are known."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +165,8 @@ class Optimizer:
     remembered: Callable[[Place], Remembered] = nothing
     order: Callable[[Place, tuple[int, ...], int], Order | None] = unordered
     """For a phone at a place, of the families that it could be told, and that of the default candidate."""
+    hashed: Callable[[Place], str] = unnamed
+    """The beginning of the hash that stands for a place's network, for people; empty: it has none."""
 
     def named(self, name: str) -> Policy | None:
         """The policy that the proxy asks for."""

@@ -50,10 +50,10 @@ def _not_zero(value: float) -> float:
     return value if abs(value) > TINY else TINY
 
 
-def quantile(p: float, alpha: float, beta: float) -> float:
-    """The share that is not exceeded with probability ``p``, by bisection."""
+def quantile(p: float, alpha: float, beta: float, precision: float = 1e-12) -> float:
+    """The share that is not exceeded with probability ``p``, by bisection: slow, for explanations."""
     low, high = 0.0, 1.0
-    while high - low > 1e-12:
+    while high - low > precision:
         middle = (low + high) / 2
         low, high = (middle, high) if cdf(middle, alpha, beta) < p else (low, middle)
     return (low + high) / 2

@@ -92,7 +92,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     @property
     def widened(self) -> bool:
         """No check came within the time after which a peer with few candidates is given all of them."""
-        return self.first_check is None or self.first_check > WIDEN_AFTER
+        if self.first_check is None:
+            return self.seconds * 1000 >= WIDEN_AFTER
+        return self.first_check > WIDEN_AFTER
 
 
 WIDEN_AFTER = 4000

@@ -13,11 +13,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 class MemoryFacts:
     """What the daemon knows at the moment of a scrape."""
 
-    usable: Mapping[tuple[str, str], tuple[Sequence[int], float]] = field(default_factory=dict)
-    """By mode and way: legs per bucket, not summed up, the last one beyond all bounds; and seconds."""
+    usable: Mapping[tuple[str, str, str], tuple[Sequence[int], float]] = field(default_factory=dict)
+    """By mode, transport and way: legs per bucket, not summed up, the last one beyond all; and seconds."""
     bounds: Sequence[float] = ()
-    checks: Mapping[str, int] = field(default_factory=dict)
-    moves: int = 0
+    candidates: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By action and reason."""
+    checks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By direction and result."""
+    moves: Mapping[str, int] = field(default_factory=dict)
+    """By result."""
+    widened: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """By table; empty where they cannot be counted."""
     consent_lost: int = 0
     records: int = 0
     advice: int = 0
@@ -32,11 +39,24 @@ class MemoryFacts:
 def metrics(now: MemoryFacts) -> Iterator[Metric]:
     """All of them."""
     yield _usable(now)
-    yield _by("icerelay_ice_checks_total", "Connectivity checks of legs that ended", "dir", now.checks)
-    yield _total("icerelay_ice_moves_total", "Changes of a selected path, of legs that ended", now.moves)
+    yield _by2(
+        "icerelay_ice_candidates_total",
+        "Candidates that phones were told or not, of legs that ended",
+        ("action", "reason"),
+        now.candidates,
+    )
+    yield _by2(
+        "icerelay_ice_checks_total", "Connectivity checks of legs that ended", ("dir", "result"), now.checks
+    )
+    yield _by("icerelay_ice_moves_total", "Phones that moved, of legs that ended", "result", now.moves)
+    yield _total("icerelay_ice_widen_total", "Legs that missed a way that they were not told", now.widened)
     yield _total("icerelay_ice_consent_lost_total", "Paths that lost consent (RFC 7675)", now.consent_lost)
     yield _total("icerelay_memory_records_total", "Answered legs with ICE that ended", now.records)
     yield GaugeMetricFamily("icerelay_memory_networks", "Networks whose memory is at hand", now.at_hand)
+    rows = GaugeMetricFamily("icerelay_ice_memory_rows", "Rows of the memory's file", labels=["table"])
+    for table, count in now.rows.items():
+        rows.add_metric([table], count)
+    yield rows
     yield GaugeMetricFamily("icerelay_memory_waiting", "Changes and records not stored yet", now.waiting)
     yield GaugeMetricFamily("icerelay_memory_working", "1 if networks can be stored", int(now.working))
     yield _total("icerelay_memory_lost_total", "Changes, records and look-ups without room", now.lost)
@@ -49,12 +69,12 @@ def _usable(now: MemoryFacts) -> Metric:
     histogram = HistogramMetricFamily(
         "icerelay_ice_usable_seconds",
         "Time from the answer until media could flow, of legs that ended",
-        labels=["mode", "way"],
+        labels=["mode", "transport", "way"],
     )
-    for (mode, way), (buckets, seconds) in sorted(now.usable.items()):
+    for labels, (buckets, seconds) in sorted(now.usable.items()):
         names = [*map(str, now.bounds), "+Inf"]
         reached = [float(number) for number in accumulate(buckets)]
-        histogram.add_metric([mode, way], list(zip(names, reached, strict=True)), seconds)
+        histogram.add_metric(labels, list(zip(names, reached, strict=True)), seconds)
     return histogram
 
 
@@ -66,4 +86,11 @@ def _by(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
+    return family
+
+
+def _by2(name: str, text: str, labels: tuple[str, str], values: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
     return family

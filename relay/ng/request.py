@@ -70,7 +70,7 @@ class Request:
     ice_advice: bool = False
     """The sender's app wants to know what to gather for its next call."""
     feedback: Mapping[str, Value] = field(default_factory=dict, hash=False)
-    """Of the command ``feedback``: what its keys ``FEEDBACK`` say."""
+    """Of the command ``feedback``: what its keys ``FEEDBACK`` say. Of others, what ``ice-feedback`` says."""
     transport_protocol: str | None = None
     """A profile as in ``m=``, or ``accept``."""
     dtls: str | None = None
@@ -151,7 +151,7 @@ def _request(command: str, options: _Options) -> Request:
         network_legs=options.network_legs(),
         user_agent=options.identifier("user-agent", MAX_USER_AGENT),
         ice_advice=options.choice("ice-advice", words.ICE_ADVICE) == "yes",
-        feedback=options.taken(words.FEEDBACK) if command == "feedback" else {},
+        feedback=options.taken(words.FEEDBACK) if command == "feedback" else options.feedback(command),
         transport_protocol=transport,
         dtls=options.choice("dtls", words.DTLS),
         dtls_reverse=options.choice("dtls-reverse", words.DTLS),
@@ -280,6 +280,20 @@ class _Options:
     def taken(self, keys: Iterable[str]) -> dict[str, Value]:
         """The values of ``keys`` as they are."""
         return {key: self.values.pop(key) for key in keys if key in self.values}
+
+    def feedback(self, command: str) -> dict[str, Value]:
+        """A dictionary, or its words: ``ok:yes,kind:turn``. What it says is nobody's business either."""
+        key = "ice-feedback"
+        if command not in words.MAY_BRING_FEEDBACK or key not in self.values:
+            return {}
+        found = self.values.pop(key)
+        if not isinstance(found, Mapping):
+            written = found.split(",") if isinstance(found, str) else found if isinstance(found, list) else []
+            pairs = (word.partition(":") for word in written if isinstance(word, str))
+            found = {name.strip(): said.strip() for name, _, said in pairs if said}
+        if not found:
+            self.warn(f"not a dictionary: {key}", "(not shown)")
+        return {canonical(name): said for name, said in found.items()}
 
     def number(self, key: str) -> int | None:
         text = self.text(key)

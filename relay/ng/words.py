@@ -48,7 +48,7 @@ KEYS_NOT_YET = _set(
     address alias-key all audio-player blob blob64 bundle code codec db-id delay-buffer drop-traffic
     dtmf-delay dtmf-log-dest dtmf-security dtmf-security-trigger
     dtmf-security-trigger-end duration endpoint-learning extmap file frequencies frequency from-tags
-    generate-rtcp ice-feedback media-echo moh pause ptime
+    generate-rtcp media-echo moh pause ptime
     ptime-reverse record-call recording-dir recording-file recording-pattern repacketize repeat-duration
     repeat-times sdp-attr sdp-media-remove set-label start-pos t.38 template to-label trigger trigger-end
     trigger-end-digits trigger-end-time volume xmlrpc-callback
@@ -116,7 +116,10 @@ ICE_ADVICE = {
 }
 
 FEEDBACK = ("tag", "ok", "kind", "ms", "wifi/cell", "lost", "rtt")
-"""Keys that only the command ``feedback`` has."""
+"""Keys that only the command ``feedback`` has. Elsewhere they stand in ``ice-feedback``."""
+
+MAY_BRING_FEEDBACK = frozenset(("offer", "answer", "delete"))
+"""Commands that may have ``ice-feedback``."""
 
 ICE_FLAGS = {"trickle": "trickle-ice", "trickle-ice": "trickle-ice", "reject": "ice-reject"}
 """Words that may stand in a list beside the ICE mode, and the flag they mean."""

@@ -34,6 +34,10 @@ class Backend(Protocol):
     shared: bool
     """Others write there as well."""
 
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """How many there are, by table; empty where that is not known."""
+
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Network]:
         """Those that are there."""
 

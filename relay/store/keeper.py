@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from relay.memory.knowledge import Network
 from relay.memory.record import Record
@@ -70,6 +70,11 @@ class Keeper:
     def networks(self) -> int:
         """At hand."""
         return len(self._known)
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """See ``Backend``."""
+        return self._backend.rows
 
     @property
     def waiting(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import Any
 
 import redis
@@ -37,6 +38,8 @@ class RedisStore:
     """See ``Backend``. ``retention`` is seconds: what nobody learns from for so long is gone by itself."""
 
     shared = True
+    rows: Mapping[str, int] = MappingProxyType({})
+    """Not known: others add some, and they go by themselves."""
 
     def __init__(self, url: str, retention: float) -> None:
         self._url = url

@@ -56,6 +56,7 @@ class SqliteStore:
         self._path = path
         self._retention = retention
         self._connection: sqlite3.Connection | None = None
+        self.rows = {"networks": 0, "records": 0}
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Network]:
         """See ``Backend``."""
@@ -71,6 +72,7 @@ class SqliteStore:
                 after = {key: applied(known.get(key), many) for key, many in changes.items()}
                 rows = ((key, state.at, knowledge.encode(state)) for key, state in after.items())
                 connection.executemany("INSERT OR REPLACE INTO networks VALUES (?, ?, ?)", rows)
+            self.rows["networks"] += len(after.keys() - known.keys())
             done.update(after)
 
     def write_down(self, records: Sequence[tuple[float, Record]]) -> None:
@@ -80,14 +82,19 @@ class SqliteStore:
             with _transaction(connection):
                 rows = ((at, one.network, record.encode(one)) for at, one in records)
                 connection.executemany("INSERT INTO records (at, key, row) VALUES (?, ?, ?)", rows)
+            self.rows["records"] += len(records)
 
     def forget(self, keys: Sequence[bytes]) -> None:
         """See ``Backend``. The pages are overwritten, and the log of the file emptied."""
         with self._errors():
             connection = self._open()
             with _transaction(connection):
-                for table in ("networks", "records"):
-                    connection.executemany(f"DELETE FROM {table} WHERE key = ?", ((key,) for key in keys))
+                gone = {}
+                for table in self.rows:
+                    delete = f"DELETE FROM {table} WHERE key = ?"
+                    gone[table] = connection.executemany(delete, ((key,) for key in keys)).rowcount
+            for table, count in gone.items():
+                self.rows[table] -= count
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def trim(self, now: float) -> None:
@@ -102,6 +109,7 @@ class SqliteStore:
                         name = "key" if table == "networks" else "id"
                         oldest = f"SELECT {name} FROM {table} ORDER BY at LIMIT ?"
                         connection.execute(f"DELETE FROM {table} WHERE {name} IN ({oldest})", (count - most,))
+            self._count(connection)
 
     def close(self) -> None:
         """See ``Backend``."""
@@ -114,7 +122,13 @@ class SqliteStore:
         if self._connection is None:
             self._connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None)
             self._prepare(self._connection)
+            self._count(self._connection)
         return self._connection
+
+    def _count(self, connection: sqlite3.Connection) -> None:
+        """A second or so for a file that is full. In between, rows are counted as they come and go."""
+        for table in self.rows:
+            (self.rows[table],) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA max_page_count = {MOST_PAGES}")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sdp.fragment import MAX_LENGTH, Fragment
+from sdp.candidate import Candidate
+from sdp.fragment import MAX_LENGTH, Addition, Fragment, written
 from sdp.session import SdpError
 from tests.ng import split
 
@@ -104,3 +105,13 @@ def test_nothing_that_a_peer_writes_does_harm(text: str) -> None:
     found = Fragment.parse(text)
     assert found.parts
     assert sum(len(part.candidates) for part in found.parts) + len(found.invalid) <= text.count("a=candidate")
+
+
+def test_a_fragment_that_we_write_is_read_as_it_was_meant() -> None:
+    ours = (Candidate.parse(HOST), Candidate.parse(OTHER))
+    text = written([Addition("audio", None), Addition("video", "v", "user", "password", ours)])
+    assert "a=ice-pwd:password\r\n" in text
+    audio, video = Fragment.parse(text).parts
+    assert (audio.candidates, audio.ufrag, audio.end_of_candidates) == ((), None, False)
+    assert (video.mid, video.index, video.ufrag, video.candidates) == ("v", 1, "user", ours)
+    assert video.end_of_candidates

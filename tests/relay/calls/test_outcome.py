@@ -9,7 +9,7 @@ import pytest
 from relay.calls.outcome import record
 from relay.calls.report import Readings, Traffic
 from relay.calls.state import Call, Leg
-from relay.ice.policy import Optimizer, Order, Place
+from relay.ice.policy import Optimizer, Order, Place, Policy
 from relay.memory.arms import Arm
 from relay.memory.identity import Identity
 from relay.memory.record import Record
@@ -99,6 +99,16 @@ def test_a_call_that_was_never_answered_does_not_count() -> None:
     assert {tag: found.counts for tag, found in book.records.items()} == {"A": False, "": False}
 
 
+def test_a_phone_that_rang_while_another_one_answered_does_not_count() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    for branch in ("one", "two"):
+        desk.offer(WITH_ICE, ICE="force", via_branch=branch)
+    desk.answer(sdp(BOB, 20000, *BOB_ICE), via_branch="one")
+    end(desk)
+    assert {tag: found.counts for tag, found in book.records.items()} == {"A": True, "B": True, "": False}
+
+
 def test_every_leg_is_told_of_once_however_the_call_ends() -> None:
     for ending in ("delete", "branch", "timeout", "shutdown"):
         desk = Desk(PLAIN[:1])
@@ -173,3 +183,16 @@ def test_our_candidates_come_in_the_learnt_order(order: Order | None, addresses:
     assert found.given == tuple(Arm.V6 if ":" in address else Arm.U for address in addresses)
     assert found.dropped == tuple(ways[family] for family in (order.dropped if order else ()))
     assert found.explored == tuple(ways[family] for family in (order.explored if order else ()))
+
+
+def test_what_was_left_out_is_not_learnt_from_twice_nor_where_phones_check_each_other() -> None:
+    for widened, always in ((False, False), (True, False), (False, True)):
+        desk = Desk()
+        book = Book(desk)
+        policies = (Policy("x", assist=frozenset(("always",))),) if always else ()
+        desk.registry.optimizer = Optimizer(policies, order=ordered(Order((4,), dropped=(6,))))
+        desk.offer(sdp(ALICE, 10000, "rtcp-mux", *ICE), ICE="optimize")
+        desk.answer(sdp(BOB, 20000, "rtcp-mux", *BOB_ICE))
+        desk.tick(5.0 if widened else 1.0)
+        end(desk)
+        assert book.records["B"].dropped == (() if widened or always else (Arm.V6,))

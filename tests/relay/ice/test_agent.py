@@ -25,6 +25,7 @@ from tests.relay.ice.peer import (
     answer,
     check,
     events,
+    selected,
     sent,
 )
 
@@ -426,3 +427,18 @@ def test_a_check_that_was_lost_several_times_begins_anew_when_the_peer_is_heard(
     it.timeout(0.73)
     assert len(sent(it.received(HOME, check(), now=0.8), Class.REQUEST)) == 1
     assert it.deadline == pytest.approx(0.9)
+
+
+def test_every_path_has_a_state_for_those_who_ask() -> None:
+    it = selected()
+    it.check(MOBILE, now=0.1)
+    it.received(STRANGER, check(), now=0.2)
+    assert dict(it.pairs()) == {HOME: "selected", MOBILE: "checking", STRANGER: "heard"}
+    now = 0.2
+    while dict(it.pairs())[MOBILE] == "checking" and it.deadline is not None:
+        now = it.deadline
+        it.timeout(now)
+    assert dict(it.pairs())[MOBILE] == "failed"
+    while dict(it.pairs())[HOME] == "selected" and it.deadline is not None:
+        it.timeout(it.deadline)
+    assert dict(it.pairs())[HOME] == "lost"

@@ -53,4 +53,6 @@ def test_a_dropped_way_is_a_wrong_guess_only_if_no_check_came_in_time() -> None:
     assert dropped.surprising == ()
     assert leg((Arm.U,), {Arm.U: 4500}, dropped=(Arm.T443,)).surprising == (Arm.T443,)
     assert leg((Arm.U,), {}).surprising == ()
+    assert leg((Arm.U,), {}, dropped=(Arm.T443,)).surprising == (Arm.T443,)
+    assert leg((Arm.U,), {}, dropped=(Arm.T443,), seconds=3).surprising == ()
     assert leg(STATIC, {Arm.T443: 10}, explored=(Arm.T443,)).surprising == (Arm.T443,)

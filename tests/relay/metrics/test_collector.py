@@ -160,10 +160,13 @@ def test_handshakes_are_told_by_how_they_ended() -> None:
 
 def test_what_is_known_of_ice_and_networks_is_exported() -> None:
     facts = MemoryFacts(
-        usable={("relay", "u"): ([1, 2, 1], 3.5)},
+        usable={("relay", "udp", "u"): ([1, 2, 1], 3.5)},
         bounds=(0.1, 1.0),
-        checks={"in": 9, "out": 4},
-        moves=2,
+        candidates={("dropped", "invalid"): 3, ("kept", "direct-kept"): 1},
+        checks={("in", "ok"): 9, ("out", "unanswered"): 4},
+        moves={"moved": 2, "unanswered": 1},
+        widened=6,
+        rows={"networks": 20, "records": 70},
         advice=5,
         feedback={"ok": 3, "429": 7},
         at_hand=11,
@@ -175,8 +178,16 @@ def test_what_is_known_of_ice_and_networks_is_exported() -> None:
         key[1]: value for key, value in found.items() if key[0] == "icerelay_ice_usable_seconds_bucket"
     }
     assert buckets == {"0.1": 1, "1.0": 3, "+Inf": 4}
-    assert found[("icerelay_ice_usable_seconds_sum", "relay", "u")] == 3.5
-    assert found[("icerelay_ice_checks_total", "in")] == 9
+    assert found[("icerelay_ice_usable_seconds_sum", "relay", "udp", "u")] == 3.5
+    assert found[("icerelay_ice_candidates_total", "dropped", "invalid")] == 3
+    assert found[("icerelay_ice_candidates_total", "kept", "direct-kept")] == 1
+    assert found[("icerelay_ice_checks_total", "in", "ok")] == 9
+    assert found[("icerelay_ice_checks_total", "out", "unanswered")] == 4
+    assert found[("icerelay_ice_moves_total", "moved")] == 2
+    assert found[("icerelay_ice_moves_total", "unanswered")] == 1
+    assert found[("icerelay_ice_widen_total",)] == 6
+    assert found[("icerelay_ice_memory_rows", "networks")] == 20
+    assert found[("icerelay_ice_memory_rows", "records")] == 70
     assert found[("icerelay_ice_feedback_total", "429")] == 7
     assert found[("icerelay_memory_errors_total", "full")] == 2
     assert found[("icerelay_memory_networks",)] == 11

@@ -350,3 +350,28 @@ def test_a_network_that_makes_no_sense_is_noted_without_being_shown(
     request = parse({"command": "offer", **message})
     assert request.warnings == (warning,)
     assert (request.network, request.network_legs, request.user_agent) == (None, (None, None), None)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"ok": "yes", "kind": "turn", "call_id": "x"}, {"ok": "yes", "kind": "turn", "call-id": "x"}),
+        ("ok:yes, kind:turn,call-id:a:b", {"ok": "yes", "kind": "turn", "call-id": "a:b"}),
+        (["ok:no", "wifi/cell:wifi", 5, "junk"], {"ok": "no", "wifi/cell": "wifi"}),
+    ],
+)
+@pytest.mark.parametrize("command", ["offer", "answer", "delete"])
+def test_feedback_may_come_with_other_commands(command: str, said: Value, found: dict[str, Value]) -> None:
+    request = parse({"command": command, "ice-feedback": said})
+    assert (request.feedback, request.warnings, request.ignored) == (found, (), ())
+
+
+@pytest.mark.parametrize("said", ["", "yes", 5, [], {}])
+def test_feedback_that_makes_no_sense_is_noted_without_being_shown(said: Value) -> None:
+    request = parse({"command": "delete", "ice-feedback": said})
+    assert request.feedback == {}
+    assert request.warnings == ("not a dictionary: ice-feedback '(not shown)'",)
+
+
+def test_a_query_brings_no_feedback() -> None:
+    assert parse({"command": "query", "ice-feedback": {"ok": "yes"}}).feedback == {}

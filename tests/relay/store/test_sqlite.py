@@ -138,3 +138,23 @@ def test_a_file_of_another_version_is_not_touched(store: SqliteStore, path: Path
     with pytest.raises(StoreError, match="another version"):
         add(store)
     assert path.read_bytes() == before
+
+
+def test_rows_are_counted_as_they_come_and_go_and_anew_when_the_file_is_opened(
+    store: SqliteStore, path: Path
+) -> None:
+    assert store.rows == {"networks": 0, "records": 0}
+    add(store)
+    add(store, times=3)
+    add(store, WORK, START - MONTH - 1)
+    store.write_down([(START, msgspec.structs.replace(RECORD, network=HOME)), (START, RECORD)])
+    assert store.rows == {"networks": 2, "records": 2}
+    store.close()
+    again = SqliteStore(str(path), MONTH)
+    again.read([HOME])
+    assert again.rows == {"networks": 2, "records": 2}
+    again.trim(START)
+    assert again.rows == {"networks": 1, "records": 2}
+    again.forget([HOME])
+    assert again.rows == {"networks": 0, "records": 1 if RECORD.network != HOME else 0}
+    again.close()

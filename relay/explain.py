@@ -1,0 +1,177 @@
+"""``icerelay explain CALL-ID``: asks a running relay why ICE of a call went as it did, and says it in words.
+
+One ``query`` over the ng protocol, as a proxy would send it; nothing of the call changes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+
+from relay.forward.rule import Address
+from relay.ng import bencode, message
+from relay.ng.bencode import Value
+from relay.ng.errors import UNKNOWN_CALL, NgError
+from relay.sentences import because, candidate_table, printable
+
+PATIENCE = 1.0
+"""Seconds for one answer."""
+ATTEMPTS = 3
+"""A datagram may be lost."""
+LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a relay is reached that listens on every address of this machine."""
+
+Report = Mapping[str, Value]
+
+
+class ExplainError(Exception):
+    """Nothing to explain. The text says why, for the person who asked."""
+
+
+def ask(ng: Address, call_id: str) -> Report:
+    """What the relay at ``ng`` knows of a call. Raises ``ExplainError``."""
+    host, port = LOCAL.get(ng[0], ng[0]), ng[1]
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    cookie = secrets.token_hex(8).encode()
+    query = cookie + b" " + bencode.encode({"command": "query", "call-id": call_id})
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect((host, port))
+            reply = _reply(sock, cookie, query)
+    except OSError as error:
+        raise ExplainError(f"no relay answers at {place}: {error.strerror}; see --listen-ng") from error
+    if reply is None:
+        raise ExplainError(f"no relay answers at {place} within {ATTEMPTS * PATIENCE:g} s; see --listen-ng")
+    if reply.get("result") == "error":
+        reason = str(reply.get("error-reason"))
+        if reason == UNKNOWN_CALL:
+            raise ExplainError(f"the relay at {place} has no such call: it has ended, or never began")
+        raise ExplainError(f"the relay at {place} refused: {printable(reason)}")
+    return reply
+
+
+def _reply(sock: socket.socket, cookie: bytes, query: bytes) -> Report | None:
+    for _ in range(ATTEMPTS):
+        sock.send(query)
+        end = time.monotonic() + PATIENCE
+        while (left := end - time.monotonic()) > 0:
+            sock.settimeout(left)
+            try:
+                parts = message.split(sock.recv(65536))
+            except TimeoutError:
+                break
+            if parts is None or parts[0] != cookie:
+                continue
+            try:
+                return message.decode(parts[1])[0]
+            except NgError as error:
+                raise ExplainError(f"a reply that is no ng message: {error.reason}") from error
+    return None
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The reply to ``query`` for a person."""
+    if "warning" in report:
+        yield f"note: {_text(report, 'warning')}"
+    for tag, leg in _dict(report, "tags").items():
+        assert isinstance(leg, dict)
+        network = f", in a network whose hash begins with {leg['network']}" if "network" in leg else ""
+        yield f"party {printable(tag)}{network}"
+        for media in _dicts(leg, "medias"):
+            yield from (f"  {line}" for line in _media(media))
+
+
+def _media(media: Report) -> Iterator[str]:
+    name = f"media {media.get('index')} ({_text(media, 'type')})"
+    ice = _dict(media, "ICE")
+    if not ice:
+        yield f"{name}: no ICE"
+    else:
+        yield f"{name}: {_text(ice, 'mode')}, because: {because(_text(ice, 'why'))}"
+        yield from (f"  {line}" for line in (*_candidates(ice), *_ways(ice), *_pairs(ice), *_seen(ice)))
+    streams = _dicts(media, "streams")
+    if streams:
+        in_kernel = any("kernelized" in _list(stream, "flags") for stream in streams)
+        yield f"  forwarded by: {'kernel' if in_kernel else 'user space'}"
+
+
+def _candidates(ice: Report) -> Iterator[str]:
+    rows = [
+        tuple(_text(one, key) for key in ("action", "reason", "candidate"))
+        for one in _dicts(ice, "candidates")
+    ]
+    if not rows:
+        return
+    yield "candidates of the other phone and ours, and what this one was told, the best first:"
+    yield from (f"  {line}" for line in candidate_table((row[0], row[1], row[2]) for row in rows))
+    listed = sum(row[0] == "dropped" for row in rows)
+    dropped = ice.get("dropped", 0)
+    if isinstance(dropped, int) and dropped > listed:
+        yield f"  and {dropped - listed} more that were dropped"
+
+
+def _ways(ice: Report) -> Iterator[str]:
+    ways = _dicts(ice, "ways")
+    if ways:
+        yield "ways to us in its network, as known when it was told:"
+        yield "  way   legs  worked    surely between     usable after"
+        for one in ways:
+            after = f"{one['t50']} ms" if "t50" in one else "unknown"
+            shares = [_percent(_text(one, key)) for key in ("p", "lower", "upper")]
+            between = f"{shares[1]} and {shares[2]}"
+            yield f"  {_text(one, 'way'):5} {one.get('n', 0):4}  {shares[0]:8}  {between:17}  {after}"
+    if left_out := _list(ice, "left out"):
+        told = f"; told {ice['widened']} ms after the answer, as it missed them" if "widened" in ice else ""
+        yield f"left out: {', '.join(map(str, left_out))}{told}"
+    if explored := _list(ice, "explored"):
+        yield f"told to see whether they work by now: {', '.join(map(str, explored))}"
+
+
+def _percent(share: str) -> str:
+    try:
+        return f"{100 * float(share):.1f} %"
+    except ValueError:
+        return "unknown"
+
+
+def _pairs(ice: Report) -> Iterator[str]:
+    pairs = _dicts(ice, "pairs")
+    if pairs:
+        yield "pairs of an address of ours and one of the phone's:"
+    for one in pairs:
+        state, local, remote, kind = (_text(one, key) for key in ("state", "local", "remote", "type"))
+        yield f"  {state:8}  {local}  {remote}  {kind}"
+
+
+def _seen(ice: Report) -> Iterator[str]:
+    if "checks in" not in ice:
+        return
+    first = f"{ice['first check']} ms after the answer" if "first check" in ice else "none came"
+    usable = f"{ice['usable']} ms after the answer" if "usable" in ice else "never"
+    way = f", by {_text(ice, 'way')}" if "way" in ice else ""
+    yield f"first check: {first}; media could flow: {usable}{way}"
+    names = ("in", "refused", "out", "answered")
+    checks = ", ".join(f"{ice.get(f'checks {name}', 0)} {name}" for name in names)
+    yield f"checks that the plane did not answer by itself: {checks}"
+    moves = f"{ice.get('moves', 0)} made, {ice.get('moves failed', 0)} failed"
+    yield f"moves: {moves}; paths that lost consent: {ice.get('consent lost', 0)}"
+
+
+def _text(report: Report, key: str) -> str:
+    return printable(str(report.get(key, "")))
+
+
+def _dict(report: Report, key: str) -> dict[str, Value]:
+    value = report.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(report: Report, key: str) -> list[Value]:
+    value = report.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _dicts(report: Report, key: str) -> list[dict[str, Value]]:
+    return [one for one in _list(report, key) if isinstance(one, dict)]
