@@ -4,6 +4,7 @@ import json
 import socket
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,18 +62,24 @@ class Site:
         self.relay.forget_calls()
         self._tests += 1
 
-    def stop(self) -> None:
-        self.proxy.stop()
-        self.wire.stop()
-        self.relay.stop()
+
+@contextmanager
+def open_site(directory: Path, relay: Relay, http: tuple[str, int]) -> Iterator[Site]:
+    """Whatever becomes of the test, nothing of it goes on."""
+    with ExitStack() as opened:
+        opened.callback(relay.stop)
+        site = Site(directory, relay, http)
+        opened.callback(site.wire.stop)
+        opened.callback(site.proxy.stop)
+        opened.callback(site.next_test)
+        yield site
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     relay = Advising(tmp_path_factory.mktemp("memory"))
-    site = Site(tmp_path_factory.mktemp("kamailio"), relay, relay.http)
-    yield site
-    site.stop()
+    with open_site(tmp_path_factory.mktemp("kamailio"), relay, relay.http) as site:
+        yield site
 
 
 @pytest.fixture
@@ -110,18 +117,16 @@ def test_a_phone_that_names_no_network_is_advised_as_well(site: Site) -> None:
 
 
 def test_a_registration_is_answered_without_advice_when_the_relay_is_down(tmp_path: Path) -> None:
-    site = Site(tmp_path, Relay(), ("127.0.0.10", 1))
-    app = site.app("alice", 41, "cafe")
-    app.register()
-    app.register()
-    assert app.advised == ["", ""]
-    site.next_test()
-    site.stop()
+    with open_site(tmp_path, Relay(), ("127.0.0.10", 1)) as site:
+        app = site.app("alice", 41, "cafe")
+        app.register()
+        app.register()
+        assert app.advised == ["", ""]
 
 
 def test_a_relay_that_hangs_is_asked_once_and_phones_register(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.10", 0)) as silent:
-        site = Site(tmp_path, Relay(), silent.getsockname())
+    silent = socket.create_server(("127.0.0.10", 0))
+    with silent, open_site(tmp_path, Relay(), silent.getsockname()) as site:
         app = site.app("alice", 41, "cafe")
         for _ in range(3):
             app.register()
@@ -130,8 +135,6 @@ def test_a_relay_that_hangs_is_asked_once_and_phones_register(tmp_path: Path) ->
         silent.setblocking(False)
         with pytest.raises(BlockingIOError):
             silent.accept()
-        site.next_test()
-        site.stop()
 
 
 # Networks.
@@ -259,14 +262,12 @@ def test_media_flows_where_the_relay_is_icerelay_and_the_optimizer_decides(site:
 
 
 def test_the_same_script_forces_ice_where_the_relay_is_rtpengine(tmp_path: Path) -> None:
-    site = Site(tmp_path, Rtpengine(), ("127.0.0.10", 1))
-    alice, bob = site.app("alice", 41, "hq"), site.app("bob", 42, "hq")
-    alice.register()
-    bob.register()
-    outgoing, incoming = site.call(alice, bob)
-    assert_talk(outgoing.media, incoming.media, seconds=1.0)
-    assert len(candidates(incoming.told[0].text)) == 2
-    outgoing.reinvite()
-    site.hang_up(outgoing, incoming)
-    site.next_test()
-    site.stop()
+    with open_site(tmp_path, Rtpengine(), ("127.0.0.10", 1)) as site:
+        alice, bob = site.app("alice", 41, "hq"), site.app("bob", 42, "hq")
+        alice.register()
+        bob.register()
+        outgoing, incoming = site.call(alice, bob)
+        assert_talk(outgoing.media, incoming.media, seconds=1.0)
+        assert len(candidates(incoming.told[0].text)) == 2
+        outgoing.reinvite()
+        site.hang_up(outgoing, incoming)
