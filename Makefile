@@ -9,8 +9,8 @@
 # Which Python makes the virtual environment: 3.11 or newer.
 PYTHON ?= python3
 # Debian packages of the programs that the tests call through.
-PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules nftables \
-	openssl redis-server sip-tester
+PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules \
+	kamailio-websocket-modules nftables openssl redis-server rtpengine-daemon sip-tester
 # Debian's package of the relay that ours is measured against, and what to leave out or make shorter.
 RIVAL := rtpengine-daemon
 BENCH ?=

@@ -72,12 +72,19 @@ def mode_offered(
 
 
 def settle(
-    media: Media, leg: Leg, mode: Mode, controlling: bool, resources: Resources, fresh: bool = False
+    media: Media,
+    leg: Leg,
+    mode: Mode,
+    controlling: bool,
+    resources: Resources,
+    fresh: bool = False,
+    local: Credentials | None = None,
 ) -> MediaIce | None:
     """Give ``media`` the ICE state that ``mode`` needs, keeping what it has.
 
     ``fresh``: the peer restarted ICE, so credentials and checks begin anew
-    (RFC 8445, section 9); ports stay, and paths until there are new ones.
+    (RFC 8445, section 9); ports stay, and paths until there are new ones. ``local``:
+    credentials to begin with, else new ones.
     """
     if mode is Mode.OFF:
         _forget(media)
@@ -85,7 +92,7 @@ def settle(
         previous = media.ice if fresh and mode is Mode.TERMINATED else None
         if previous is None:
             _forget(media)
-        local = resources.credentials()
+        local = local or resources.credentials()
         agent = None
         if mode is Mode.TERMINATED:
             agent = Agent(local, controlling=controlling, lite=leg.lite, tie_breaker=resources.tie_breaker())
@@ -109,13 +116,15 @@ def adopt(told: MediaIce, media: Media, leg: Leg, resources: Resources) -> None:
     media.ice = MediaIce(told.mode, told.local, agent=agent)
 
 
-def turn(media: Media, leg: Leg, mode: Mode, now: float, resources: Resources) -> list[Output]:
-    """The answer makes another mode of an offerer's ICE than its offer did; it was told nothing yet.
+def turn(
+    media: Media, leg: Leg, mode: Mode, now: float, resources: Resources, local: Credentials | None = None
+) -> list[Output]:
+    """The answer makes another mode of an offerer's ICE than its offer, or another answer, did.
 
-    Returns what to send.
+    ``local``: our credentials for it, if it has some. Returns what to send.
     """
     before = media.ice
-    settle(media, leg, mode, False, resources)
+    settle(media, leg, mode, False, resources, local=local)
     if before is None or media.ice is None:
         return []
     media.ice.remote, media.ice.candidates = before.remote, before.candidates

@@ -163,6 +163,15 @@ class Security:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """What an offerer is told if ICE and keys end here, while they do not (``relay.calls.turning``)."""
+
+    local: Credentials | None
+    security: Security | None
+    """Without handshakes and keys."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What the latest offer told of one media. Every phone that got it may hold us to it."""
 
@@ -240,6 +249,7 @@ class Media:
     """When that seemed to have been wrong (``relay.calls.widening``)."""
     security: Security | None = None
     """None: media is plain here, or passes through encrypted as it is."""
+    aside: Aside | None = None
     opportunistic: bool = False
     """Keys stand beside a plain profile (RFC 8643). The offerer's are used if the other party takes some."""
     through: bool = False
@@ -400,7 +410,7 @@ class Call:
         self.early.clear()
         for leg in self.legs.values():
             for media in leg.medias:
-                media.told = None
+                media.told = media.aside = None
 
     @property
     def answered(self) -> bool:

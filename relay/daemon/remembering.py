@@ -20,7 +20,8 @@ from relay.calls.report import Readings, Reply
 from relay.calls.state import Call, Leg
 from relay.config import Settings
 from relay.ice.policy import Order, Place, Remembered, Way, family_of
-from relay.memory.advice import advise
+from relay.memory.advice import AdviceError, Throttle, advise
+from relay.memory.advice import parse as parse_question
 from relay.memory.arms import TCP, UDP, Arm
 from relay.memory.beta import surely_above
 from relay.memory.decision import KNOWN_WELL, Facts, Snapshot, belief, decide
@@ -73,6 +74,8 @@ class Counts:
     consent_lost: int = 0
     records: int = 0
     advice: int = 0
+    advice_refused: Counter[str] = field(default_factory=Counter)
+    """Questions over HTTP that were not answered, by status."""
     feedback: Counter[str] = field(default_factory=Counter)
     """By result: ``ok``, or the HTTP status that refused it."""
 
@@ -86,6 +89,7 @@ class Remembering:
         self._secret = b""
         self._turn = settings.advice_turn
         self._claims = Claims()
+        self._throttle = Throttle()
         if settings.memory != OFF:
             try:
                 self._secret = _secret(settings)
@@ -156,6 +160,16 @@ class Remembering:
         """What an app there should gather."""
         self.counts.advice += 1
         return advise(self.snapshot(self.identity(place)), self._turn, time.time()).reply()
+
+    def advise(self, body: object) -> Reply:
+        """The same for a question over HTTP. Raises ``AdviceError``."""
+        try:
+            self._throttle.admit(time.monotonic())
+            asked = parse_question(body)
+        except AdviceError as error:
+            self.counts.advice_refused[str(error.status)] += 1
+            raise
+        return self.advice(Place(asked.received_from, asked.network, family_of(asked.user_agent)))
 
     # Told.
 

@@ -70,6 +70,7 @@ def _memory(memory: Remembering) -> MemoryFacts:
         consent_lost=counts.consent_lost,
         records=counts.records,
         advice=counts.advice,
+        advice_refused=counts.advice_refused,
         feedback=counts.feedback,
         at_hand=keeper.networks if keeper is not None else 0,
         waiting=keeper.waiting if keeper is not None else 0,

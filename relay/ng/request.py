@@ -130,6 +130,8 @@ def _request(command: str, options: _Options) -> Request:
         rtcp_mux |= words.WEBRTC_RTCP_MUX
         ice = ice or "force"
         transport = transport or "UDP/TLS/RTP/SAVPF"
+    if "ice-optimize" in options.flags and ice == "force":
+        ice = "optimize"  # for scripts that rtpengine has to understand as well
     return Request(
         command=command,
         call_id=options.text("call-id"),

@@ -63,9 +63,9 @@ FLAG_SYNONYMS = {
 
 FLAGS = _set(
     """
-    asymmetric fast fatal fragment full-rtcp-attribute generate-mid ice-reject loop-protect media-handover
-    new-branch no-port-latching no-rtcp-attribute no-tls-id original-sendrecv port-latching provisional
-    recrypt reset
+    asymmetric fast fatal fragment full-rtcp-attribute generate-mid ice-optimize ice-reject loop-protect
+    media-handover new-branch no-port-latching no-rtcp-attribute no-tls-id original-sendrecv port-latching
+    provisional recrypt reset
     sip-source-address strict-source to-tag trickle-ice trust-address webrtc
     """
 )
