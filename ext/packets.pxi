@@ -186,6 +186,7 @@ cdef void accept(worker *self, row *here, unsigned int slot, const media *what, 
     if kind == RTCP:
         BUMP(&counters.rtcp_packets, 1)
         BUMP(&counters.rtcp_bytes, what.length)
+        hear_reports(self, leader, self.buffers[slot], length)
         forward(self, here, rtcp_outputs(self, rule), rule.rtcp_count, slot, length, kind)
         return
     BUMP(&counters.rtp_packets, 1)
@@ -238,6 +239,7 @@ cdef void queue(
     """
     cdef port_t *port = &self.ports[there.rule.port]
     cdef uint8_t *data = self.buffers[slot]
+    cdef uint32_t whole = length
     cdef unsigned int i
     cdef socklen_t name
     if self.out_count == OUTBOX or (self.out_count and self.out_fd != port.fd):
@@ -259,6 +261,8 @@ cdef void queue(
     if is_secured(there) and seal(self, there, data, &length, kind == RTCP):
         BUMP(&self.counters[origin].send_error, 1)
         return
+    if kind == RTCP:
+        note_sent(&self.reports[there.rule.id], self.buffers[slot], whole, self.now)
     self.out_fd = port.fd
     self.out_from[i] = origin
     self.out_to[i] = there.rule.id

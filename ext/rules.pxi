@@ -1,7 +1,8 @@
 # Declarations of rules.h.
 
 cdef extern from "rules.h" nogil:
-    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, NO_PORT, NO_RULE
+    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, MAX_REPORTED
+    enum: NO_PORT, NO_RULE
     enum: WAITING, LATCHED, LOCKED
     enum: NOBODY
     enum: LEARN_IN_WINDOW "WINDOW"
@@ -74,6 +75,15 @@ cdef extern from "rules.h" nogil:
         uint32_t ssrc
         uint16_t seq
         uint8_t payload_type, state
+    struct reported_t "reported":
+        uint64_t ssrc, blocks, fraction, lost, jitter, round_trips, round_trip
+    struct sender_report:
+        int64_t at
+        uint32_t ntp
+    struct reports_t "reports":
+        uint32_t used
+        reported_t of[4]
+        sender_report sent[4][2]
     struct port_t "port":
         int32_t fd
         uint8_t v6, count
@@ -85,6 +95,9 @@ cdef extern from "rules.h" nogil:
     bint same_address(const address *a, const address *b)
     void share_address(shared_address *shared, const address *value)
     address read_address(shared_address *shared)
+    void begin_reports(reports_t *reports)
+    void end_reports(reports_t *reports)
+    uint32_t read_reports(reports_t *reports, reported_t *of)
     void BUMP(uint64_t *counter, uint64_t by)
     uint64_t LOAD(uint64_t *counter)
     uint32_t LOAD32 "LOAD"(uint32_t *field)
@@ -92,6 +105,7 @@ cdef extern from "rules.h" nogil:
     void STORE16 "STORE"(uint16_t *field, uint16_t value)
     void STORE32 "STORE"(uint32_t *field, uint32_t value)
     void STORE64 "STORE"(int64_t *field, int64_t value)
+    void STORE_COUNT "STORE"(uint64_t *field, uint64_t value)
     uint64_t LOAD_ACQUIRE(uint64_t *index)
     void STORE_RELEASE(uint64_t *index, uint64_t value)
     int32_t LOAD_ACQUIRE_FD "LOAD_ACQUIRE"(int32_t *fd)

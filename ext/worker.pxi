@@ -56,6 +56,7 @@ cdef struct worker:
     ice_t *ice
     bundle_t *bundles
     counters_t *counters
+    reports_t *reports
     port_t *ports
     crowd_t *crowds
     keys_t *keys

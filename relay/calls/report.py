@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from relay.calls import quality
 from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
 
@@ -38,6 +39,7 @@ class Readings:
 
     of: Callable[[int], Traffic]
     unix: Callable[[float], float]
+    reported: quality.Told = lambda rule: ()
 
 
 def parties(call: Call, only: Leg | None = None) -> dict[str, Leg]:
@@ -57,14 +59,15 @@ def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Repl
     """
     totals = {name: {"packets": 0, "bytes": 0, "errors": 0} for name in ("RTP", "RTCP")}
     tags: Reply = {}
-    for name, leg in parties(call, only).items():
+    legs = parties(call, only)
+    for name, leg in legs.items():
         tags[name] = _leg(call, leg, readings, totals)
     whole, fraction = divmod(call.created, 1)
     report: Reply = {
         "created": int(whole),
         "created_us": int(fraction * 1e6),
         "last signal": int(call.last_signal_unix),
-        "SSRC": {},
+        "SSRC": quality.streams(call, legs.values(), readings.reported),
         "tags": tags,
         "totals": totals,
     }

@@ -26,6 +26,7 @@ from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
 from relay.ice.passing import Passer, Side
 from relay.ice.policy import Decision, Order, Place, Result, family_of
+from relay.memory.record import Said
 from relay.ng.errors import TOO_MANY_CALLS, NgError
 from sdp.candidate import Candidate
 from sdp.choose import Verdict
@@ -302,7 +303,13 @@ class Leg:
     """IP address that its signalling came from (ng ``received-from``)."""
     network: str | None = None
     """Id of its network (ng ``network``, ``network-legs``)."""
+    transport: str = ""
+    """Of its signalling (ng ``sip-transport``)."""
     user_agent: str | None = None
+    went_to: Place | None = None
+    """Where its app says that the phone is now, if it left ``place`` without any signalling."""
+    said: Said | None = None
+    """What its app said of how the call goes."""
     policy: str | None = None
     """Of the configuration, as the ng ``ice-policy`` says."""
     lite: bool = False
@@ -332,7 +339,7 @@ class Leg:
     @property
     def place(self) -> Place:
         """Where its peer is."""
-        return Place(self.hint, self.network, family_of(self.user_agent))
+        return Place(self.hint, self.network, family_of(self.user_agent), self.transport)
 
     @property
     def partner(self) -> int | None:

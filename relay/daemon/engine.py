@@ -147,7 +147,7 @@ class Engine:
 
     def readings(self) -> Readings:
         """What the plane has counted, for one report."""
-        return Readings(self._traffic, lambda monotonic: monotonic + self._unix_offset)
+        return Readings(self._traffic, lambda monotonic: monotonic + self._unix_offset, self.plane.reports)
 
     def _times(self) -> Times:
         now = time.monotonic()

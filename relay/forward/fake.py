@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from relay.forward import fake_stun
 from relay.forward.fake_bundle import Sorter
-from relay.forward.fake_rtcp import without_feedback
+from relay.forward.fake_rtcp import Reports, blocks, without_feedback
 from relay.forward.fake_srtp import Failure, Keys
 from relay.forward.fake_stun import Allowance
-from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Stun
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Reported, Stun
 from relay.forward.rule import (
     MAX_ANNOUNCED,
     MAX_MID,
@@ -172,6 +172,7 @@ class FakePlane:
         self._life: dict[int, int] = {}
         self._lives = 0
         self._rows: dict[int, _Row] = {}
+        self._reports: dict[int, Reports] = {}
         self._keys: dict[int, Keys] = {}
         self._events: list[Event] = []
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -241,6 +242,9 @@ class FakePlane:
     def row(self, rule: int) -> np.void:
         found: np.void = self._counters[rule]
         return found
+
+    def reports(self, rule: int) -> tuple[Reported, ...]:
+        return self._reports[rule].told() if rule in self._reports else ()
 
     def totals(self) -> dict[str, int]:
         return {
@@ -351,6 +355,7 @@ class FakePlane:
             raise ValueError(f"rule {id} was not allocated")
         del self._life[id]
         self._rows.pop(id, None)
+        self._reports.pop(id, None)
         self._unlink(id)
         for name in SUMS:
             self._totals[name] += int(self._counters[id][name])
@@ -451,7 +456,19 @@ class FakePlane:
         if kind is Kind.RTP:
             counters["ssrc"], counters["seq"] = _ssrc_and_seq(datagram)
             counters["payload_type"] = datagram[1] & 127
-        return self._forward(id, row.rtcp if rtcp else row.rtp, plain, kind)
+        if rtcp:
+            self._hear_reports(row.rule, plain, now)
+        return self._forward(id, row.rtcp if rtcp else row.rtp, plain, kind, now)
+
+    def _hear_reports(self, rule: Rule, compound: bytes, now: float) -> None:
+        """Each block is about a stream of this rule, or of one in its bundle."""
+        leader = rule.marks.leader if rule.marks is not None else None
+        at = [self._rows[id].rule for id in self._ports[rule.port].rules]
+        bundle = [one.id for one in at if one.marks is not None and one.marks.leader == leader]
+        for block in blocks(compound):
+            for id in bundle or [rule.id]:
+                if id in self._reports and self._reports[id].take(block, now):
+                    break
 
     def _media_of(self, row: _Row, plain: bytes, kind: Kind) -> int | None:
         """The rule that counts and forwards: in a bundle, that of the packet's media."""
@@ -483,7 +500,9 @@ class FakePlane:
         self._watch(id, lambda latch: verdicts.append(latch.packet(source, ssrc, seq, now)))
         return verdicts == [Verdict.ACCEPTED]
 
-    def _forward(self, id: int, outputs: list[tuple[int, int]], datagram: bytes, kind: Kind) -> list[Sent]:
+    def _forward(
+        self, id: int, outputs: list[tuple[int, int]], datagram: bytes, kind: Kind, now: float
+    ) -> list[Sent]:
         if not outputs:
             self._count(id, "no_output")
         sent: list[Sent] = []
@@ -503,6 +522,8 @@ class FakePlane:
             else:
                 self._count(output, "sent_packets")
                 self._count(output, "sent_bytes", len(packet))
+                if kind is Kind.RTCP:
+                    self._reports.setdefault(output, Reports()).note_sent(datagram, now)
                 sent.append((row.rule.port, peer, packet))
         return sent
 

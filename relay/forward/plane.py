@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,28 @@ COUNTERS = np.dtype(
     }
 )
 """A row of ``Plane.counters``: ``struct counters`` in ext/rules.h."""
+
+
+MAX_REPORTED = 4
+"""SSRCs per rule of which reports are kept: audio has one, video one or two beside its repairs."""
+
+
+class Reported(NamedTuple):
+    """What a rule's peer said so far of one SSRC that it is sent (RFC 3550, section 6.4.1)."""
+
+    ssrc: int
+    blocks: int
+    """Report blocks, 1 or more."""
+    fraction: int
+    """Sum of what they say was lost since the one before, in 1/256."""
+    lost: int
+    """Packets lost since the beginning, as said last; 0 where duplicates outnumber them."""
+    jitter: int
+    """Sum, in units of the RTP timestamp."""
+    round_trips: int
+    """Blocks that tell the round trip from here to the peer, by a sender report that was forwarded to it."""
+    round_trip: int
+    """Sum, microseconds."""
 
 
 class PlaneFull(RuntimeError):
@@ -141,6 +163,9 @@ class Plane(Protocol):
 
     def row(self, rule: int) -> np.void:
         """One row of ``counters``."""
+
+    def reports(self, rule: int) -> tuple[Reported, ...]:
+        """What this rule's peer says of the latest ``MAX_REPORTED`` SSRCs that it is sent."""
 
     def totals(self) -> dict[str, int]:
         """Sums over all rules there ever were, and what reached no rule."""

@@ -33,10 +33,10 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.ice import stun
-from relay.ice.check import UNLIKELY, Check
+from relay.ice.check import PATIENT, RTO, UNLIKELY, Check
 from relay.ice.consent import Consent
 from relay.ice.credentials import Credentials
 from relay.ice.grade import grade
@@ -53,6 +53,7 @@ from relay.ice.outputs import (
     Validated,
 )
 from relay.ice.pace import Pace
+from relay.ice.round_trip import RoundTrip
 from relay.ice.stun import Address, Class, Message, StunError
 
 MAX_PATHS = 32
@@ -105,6 +106,7 @@ class _State:
     octets_in: int = 0
     octets_out: int = 0
     check: Check | None = None
+    trip: RoundTrip = field(default_factory=RoundTrip)
 
     @property
     def valid(self) -> bool:
@@ -174,6 +176,12 @@ class Agent:
         """Octets, with headers, of authenticated requests from there, and of our answers to them."""
         state = self._paths.get(path)
         return (state.octets_in, state.octets_out) if state is not None else (0, 0)
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds to the peer and back, on a selected path; None: that was never timed."""
+        trips = (self._paths[path].trip.seconds for path in self.selected.values())
+        return next((trip for trip in trips if trip is not None), None)
 
     @property
     def deadline(self) -> float | None:
@@ -455,9 +463,11 @@ class Agent:
             return [ConsentLost(path)]
         if consent.deadline > now:
             return []
-        asked = consent.is_asked_for(now) and state.check is None
+        asked, untimed = consent.is_asked_for(now), state.trip.seconds is None
         consent.plan(now, self._chance())
-        return self._send(path, state, False, now) if asked else []
+        if state.check is not None or not (asked or untimed):
+            return []
+        return self._send(path, state, False, now, RTO if asked else PATIENT)
 
     def _chance(self) -> float:
         return int.from_bytes(self._random(2), "big") / 0xFFFF
@@ -482,7 +492,7 @@ class Agent:
         nominating = any(check.nominate for path, check in self._running() if path.port == port)
         return self.controlling and port not in self.selected and not nominating
 
-    def _send(self, path: Path, state: _State, nominate: bool, now: float) -> list[Output]:
+    def _send(self, path: Path, state: _State, nominate: bool, now: float, rto: float = RTO) -> list[Output]:
         if self.remote is None:
             return []
         self._pace.remove(path)
@@ -497,7 +507,7 @@ class Agent:
             nominate,
         )
         self._end(path)
-        state.check = Check(transaction, datagram, nominate, self.controlling, now)
+        state.check = Check(transaction, datagram, nominate, self.controlling, now, rto)
         self._checks[transaction] = path
         return [Send(path, datagram)]
 
@@ -556,6 +566,8 @@ class Agent:
         if not state.answered:
             output = [Usable(path)] if state.valid else [Validated(path), Usable(path)]
         state.answered, state.answered_at = True, now
+        if check.once:
+            state.trip.took(now - check.since)
         self._is_alive(path, state, now)
         if self.controlling:
             return output + self._decide(path, state, check, now)

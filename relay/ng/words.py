@@ -115,6 +115,8 @@ ICE_ADVICE = {
     **dict.fromkeys(("no", "off", "false", "0"), "no"),
 }
 
+SIP_TRANSPORT = {word: word for word in ("udp", "tcp", "tls", "sctp", "ws", "wss")}
+
 FEEDBACK = ("tag", "ok", "kind", "ms", "wifi/cell", "lost", "rtt")
 """Keys that only the command ``feedback`` has. Elsewhere they stand in ``ice-feedback``."""
 

@@ -27,7 +27,7 @@ from relay.forward.offload.flow import End, Flow, Why, judge
 from relay.forward.offload.gates import Gate
 from relay.forward.offload.kernel import Kernel
 from relay.forward.offload.ledger import LATEST, SUMMED, Ledger
-from relay.forward.plane import Event, Latched, Plane
+from relay.forward.plane import Event, Latched, Plane, Reported
 from relay.forward.rule import Address, Change, Drop, Rule
 from relay.latching import State
 from relay.srtp.profiles import MasterKey, Profile
@@ -314,6 +314,10 @@ class TieredPlane:
             for name in LATEST:
                 row[name] = share[name]
         return row
+
+    def reports(self, rule: int) -> tuple[Reported, ...]:
+        """See ``Plane.reports``: user space forwards all RTCP."""
+        return self._below.reports(rule)
 
     def totals(self) -> dict[str, int]:
         """See ``Plane.totals``."""

@@ -200,8 +200,8 @@ class Phone:
         number = told(self.relay)[1]
         self.port = next(h for h, port in self.desk.box.ports.items() if port.number == number)
 
-    def check(self) -> None:
-        """Check the relay until neither side has anything more to say."""
+    def check(self, delay: float = 0.0) -> None:
+        """Check the relay until neither side has anything more to say, ``delay`` seconds after each word."""
         here = Path(0, (RELAY, told(self.relay)[1]))
         outgoing = self.agent.check(here, self.desk.now)
         while outgoing:
@@ -210,6 +210,7 @@ class Phone:
                 if isinstance(output, Send):
                     self.desk.registry.stun(self.port, self.at, output.datagram, self.desk.now)
             outgoing = []
+            self.desk.now += delay
             for port, remote, datagram in self.desk.box.sent[sent_before:]:
                 if (port, remote) == (self.port, self.at):
                     outgoing += self.agent.received(here, datagram, self.desk.now)

@@ -285,6 +285,8 @@ class Twins:
             assert self.native.peer(id) == self.fake.peer(id)
             ours, theirs = self.native.counters()[id], self.fake.counters()[id]
             assert [int(ours[key]) for key in COMPARED] == [int(theirs[key]) for key in COMPARED]
+            timeless = [[said[:5] for said in plane.reports(id)] for plane in (self.native, self.fake)]
+            assert timeless[0] == timeless[1]
 
 
 def in_order(arrived: list[tuple[Address, bytes]]) -> list[tuple[Address, bytes]]:
