@@ -34,7 +34,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m bench.ice_lab",
         description="How long two phones take until they hear each other, with which relay between them.",
     )
-    parser.add_argument("--quick", action="store_true", help="four cases, 3 calls each: about two minutes")
+    parser.add_argument("--quick", action="store_true", help="nine cases, 3 calls each: about two minutes")
     parser.add_argument("--everything", action="store_true", help="also what takes long and no goal needs")
     parser.add_argument("-n", type=int, help="calls of each kind (default 20, quick 3)")
     parser.add_argument(
