@@ -97,10 +97,7 @@ def write(directory: Path, plan: Plan, outcomes: list[Outcome], state: dict[str,
         "machine": state,
         "limit": plan.limit,
         "goals": [asdict(verdict) | {"verdict": verdict.words} for verdict in judge(outcomes)],
-        "shares": [
-            asdict(one) | {"advice": one.advice, "daemon": one.daemon, "daemon, gathering": one.gathering}
-            for one in shares(outcomes)
-        ],
+        "shares": [asdict(one) for one in shares(outcomes)],
         "connectivity": [asdict(one) for one in connectivity(outcomes)],
         "outcomes": [outcome.as_json() for outcome in outcomes],
     }

@@ -172,12 +172,26 @@ def _figures(outcomes: Sequence[Outcome], figure: Figure) -> dict[int, float]:
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Call to media with and without gathering, medians in seconds, and who gained what.
+class Gain:
+    """The median of the differences of two calls of one repetition, and its 95 % interval; seconds."""
 
-    From rtpengine with phones that gather to icerelay with phones that were told: the advice's share is what
-    rtpengine gains by it as well, the daemon's what is left between two relays whose phones were told
-    the same. ``gathering`` is the daemon's where the phones gather.
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, before: dict[int, float], after: dict[int, float]) -> Gain | None:
+        """None if no pair of calls connected."""
+        differences = [before[number] - after[number] for number in before.keys() & after.keys()]
+        return cls(statistics.median(differences), *interval(differences)) if differences else None
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Call to media of phones that gather and of phones that were told not to, and who gained what.
+
+    ``advice`` is what rtpengine gains by phones that were told; ``daemon`` what icerelay gains on rtpengine
+    where the phones of both were told, ``gathering`` where those of both gather.
     """
 
     network: str
@@ -186,42 +200,31 @@ class Shares:
     theirs_told: float
     ours_gathering: float | None
     ours_told: float
-
-    @property
-    def advice(self) -> float | None:
-        return None if self.theirs_gathering is None else self.theirs_gathering - self.theirs_told
-
-    @property
-    def daemon(self) -> float:
-        return self.theirs_told - self.ours_told
-
-    @property
-    def gathering(self) -> float | None:
-        if self.theirs_gathering is None or self.ours_gathering is None:
-            return None
-        return self.theirs_gathering - self.ours_gathering
+    advice: Gain | None
+    daemon: Gain | None
+    gathering: Gain | None
 
 
 def shares(outcomes: Sequence[Outcome]) -> Iterator[Shares]:
-    """Of each network and phone that was told not to gather, with both relays."""
-
-    def took(case: Case, treatment: str) -> float | None:
-        spread = Spread.of(list(_figures(_of(outcomes, case, treatment), "call to media").values()))
-        return spread.median if spread else None
-
+    """Of each network and phone that was told not to gather, with ``force`` of both relays."""
     for case in dict.fromkeys(outcome.case for outcome in outcomes):
-        if case.gathers:
-            continue
-        theirs, ours = took(case, THEIRS), took(case, "icerelay force")
-        if theirs is not None and ours is not None:
-            waits = Case(case.network, case.phone)
+        waits = Case(case.network, case.phone)
+        theirs, ours, theirs_waiting, ours_waiting = (
+            _figures(_of(outcomes, which, treatment), WAIT)
+            for which in (case, waits)
+            for treatment in (THEIRS, "icerelay force")
+        )
+        if not case.gathers and theirs and ours:
             yield Shares(
                 case.network,
                 case.phone,
-                took(waits, THEIRS),
-                theirs,
-                took(waits, "icerelay force"),
-                ours,
+                statistics.median(theirs_waiting.values()) if theirs_waiting else None,
+                statistics.median(theirs.values()),
+                statistics.median(ours_waiting.values()) if ours_waiting else None,
+                statistics.median(ours.values()),
+                Gain.of(theirs_waiting, theirs),
+                Gain.of(theirs, ours),
+                Gain.of(theirs_waiting, ours_waiting),
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.ice_lab.call import Outcome
 from bench.ice_lab.figures import Comparison, Row, Spread
-from bench.ice_lab.goals import UNITS, Connected, Figure, Shares, Verdict, connectivity, judge, shares
+from bench.ice_lab.goals import UNITS, Connected, Figure, Gain, Shares, Verdict, connectivity, judge, shares
 from bench.ice_lab.networks import NETWORKS
 
 HEADING = f"{'':25} {'connected':>9}   {'answer to media, ms':^25}   {'call to media, ms':^25}   checks sent"
@@ -125,25 +125,28 @@ def short(value: float | None, figure: Figure) -> str:
 
 
 SHARES_HEADING = (
-    "case",
-    "rtpengine waits",
-    "told",
-    "icerelay waits",
-    "told",
-    "advice",
-    "daemon",
-    "daemon, waiting",
-)
+    "case", "rtpengine waits", "told", "icerelay waits", "told", "advice gains", "daemon", "daemon, waiting",
+)  # fmt: skip
 
 
 def shares_rows(found: Sequence[Shares]) -> Iterator[tuple[str, ...]]:
-    """Milliseconds of call to media, medians."""
+    """Milliseconds of call to media: medians, and gains with their 95 % intervals."""
     for one in found:
-        figures = (
-            one.theirs_gathering, one.theirs_told, one.ours_gathering, one.ours_told,
-            one.advice, one.daemon, one.gathering,
-        )  # fmt: skip
-        yield (f"{one.network}: {one.phone}", *(short(figure, "call to media") for figure in figures))
+        medians = (one.theirs_gathering, one.theirs_told, one.ours_gathering, one.ours_told)
+        gains = (one.advice, one.daemon, one.gathering)
+        yield (
+            f"{one.network}: {one.phone}",
+            *(short(median, "call to media") for median in medians),
+            *(_gain(gain) if gain else "-" for gain in gains),
+        )
+
+
+def _gain(gain: Gain) -> str:
+    """
+    >>> _gain(Gain(0.1341, 0.128, 0.139))
+    '134 (128 to 139)'
+    """
+    return f"{gain.median * 1000:.0f} ({gain.low * 1000:.0f} to {gain.high * 1000:.0f})"
 
 
 def connected_words(found: Sequence[Connected]) -> Iterator[str]:
