@@ -18,15 +18,9 @@ from bench.ice_lab.chart import page
 from bench.ice_lab.figures import compare, rows
 from bench.ice_lab.goals import connectivity, failures, judge, shares
 from bench.ice_lab.lab import LIMIT, Plan, measure
+from bench.ice_lab.markdown import document
 from bench.ice_lab.namespaces import LabError, remove_leftovers, why_not
-from bench.ice_lab.report import machine, media_table, progress, summary, table, verdict
-
-COMPARED = (
-    ("icerelay force", "rtpengine force"),
-    ("icerelay optimize", "rtpengine force"),
-    ("icerelay force-relay", "rtpengine force-relay"),
-    ("icerelay assist", "no relay"),
-)
+from bench.ice_lab.report import COMPARED, machine, media_table, progress, summary, table, verdict
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -68,7 +62,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         "--output",
         type=Path,
         default=Path("ice-lab"),
-        help="directory for ice-lab.json and ice-lab.html (default %(default)s)",
+        help="directory for ice-lab.json, .md and .html (default %(default)s)",
     )
     return parser.parse_args(given)  # fmt: skip
 
@@ -102,6 +96,7 @@ def write(directory: Path, plan: Plan, outcomes: list[Outcome], state: dict[str,
         "outcomes": [outcome.as_json() for outcome in outcomes],
     }
     (directory / "ice-lab.json").write_text(json.dumps(found, indent=1))
+    (directory / "ice-lab.md").write_text(document(outcomes, names, state))
     (directory / "ice-lab.html").write_text(page(outcomes, names, state, plan.limit))
 
 

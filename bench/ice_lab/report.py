@@ -12,6 +12,13 @@ from bench.ice_lab.figures import Comparison, Row, Spread
 from bench.ice_lab.goals import UNITS, Connected, Figure, Gain, Shares, Verdict, connectivity, judge, shares
 from bench.ice_lab.networks import NETWORKS
 
+COMPARED = (
+    ("icerelay force", "rtpengine force"),
+    ("icerelay optimize", "rtpengine force"),
+    ("icerelay force-relay", "rtpengine force-relay"),
+    ("icerelay assist", "no relay"),
+)
+"""Treatments that are compared pair by pair."""
 HEADING = f"{'':25} {'connected':>9}   {'answer to media, ms':^25}   {'call to media, ms':^25}   checks sent"
 COLUMNS = (
     f"{'':25} {'':>9}   {'min':>5} {'median':>6} {'p95':>6} {'max':>5}"

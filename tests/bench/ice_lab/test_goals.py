@@ -11,6 +11,7 @@ from bench.ice_lab.call import Outcome
 from bench.ice_lab.cases import Case
 from bench.ice_lab.chart import page
 from bench.ice_lab.goals import SURE, Figure, Verdict, connectivity, failures, judge, shares
+from bench.ice_lab.markdown import document
 from bench.ice_lab.media import Move
 from bench.ice_lab.report import summary
 
@@ -123,13 +124,14 @@ def test_a_call_that_fails_where_force_connects_is_worse_and_one_that_fails_ever
     assert failures(outcomes) == ["icerelay assist: 1 of 3 calls failed where ICE=force connects"]
 
 
-def test_the_summary_and_the_page_have_goals_shares_and_connectivity() -> None:
+def test_the_summary_the_page_and_the_document_have_goals_shares_and_connectivity() -> None:
     outcomes = took(WAITS, "rtpengine force", 0.8) + took(TOLD, "rtpengine force", 0.5)
     outcomes += took(TOLD, "icerelay force", 0.4) + took(TOLD, "icerelay optimize", 0.6)
     outcomes += [replace(one, round_trip=0.07) for one in took(LAN, "icerelay optimize", 0.4)]
     lines = "\n".join(summary(outcomes))
     html = page(outcomes, ["rtpengine force", "icerelay force", "icerelay optimize"], {"cores": 2}, 10.0)
-    for text in (lines, unescape(html)):
+    written = document(outcomes, ["rtpengine force", "icerelay force", "icerelay optimize"], {"cores": 2})
+    for text in (lines, unescape(html), written):
         assert "rtpengine force 527 -> 527" in text
         assert "missed by 100 ms" in text
         assert "never worse than ICE=force" in text
