@@ -45,6 +45,8 @@ MAX_CANDIDATES = 100
 
 LATER = Candidate("later", 1, "udp", 1 << 23, "0.0.0.0", 9, "host")
 """Stands for those that a peer will tell: ours must be below, also below a relayed one (16777215 at best)."""
+DIRECT = Candidate("direct", 1, "udp", 1 << 30, "0.0.0.0", 9, "host")
+"""Stands for the lowest that is direct, told now or later: under assist ours come next, TURN servers last."""
 
 NOTHING_KNOWN = Context()
 
@@ -303,9 +305,7 @@ def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wordi
         return IceOut(local.ufrag, local.pwd, media.own, Keep.NONE, wording.trickle, may_follow=may_follow)
     limit = min(wording.policy.direct, MAX_TOTAL - len(ranks))
     media.verdicts = choose(wording.values, wording.context, limit)
-    kept = [one.candidate for one in media.verdicts if one.candidate is not None]
-    if said.trickle and not said.end_of_candidates:
-        kept.append(LATER)
+    kept = [DIRECT, *(one.candidate for one in media.verdicts if one.candidate is not None)]
     media.own, media.spare = _own(kept, media, wording, "relay", ranks), ()
     return IceOut(None, None, media.own, verdicts=media.verdicts)
 
@@ -352,6 +352,7 @@ def _own(
     """
     streams = media.streams if wording.with_rtcp else media.streams[:1]
     cost = _highest_cost(kept)
+    below = "host" if DIRECT in kept else kind
     if ranks is None:
         ranks = {place: place for place in range(len(streams[0].paths))}
     return tuple(
@@ -360,7 +361,7 @@ def _own(
             stream.paths[place].port,
             kind,
             wording.address,
-            own_priority(kept, stream.component, kind, rank),
+            own_priority(kept, stream.component, below, rank),
             cost,
         )
         for place, rank in ranks.items()
