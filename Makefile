@@ -1,7 +1,7 @@
 # make demo    place a call through the relay and show what happened to it; needs no root
 # make test    style, types, floors and all tests, with real peers; needs root, for network namespaces
 # make bench   what the relay costs beside rtpengine, in numbers and as a page; ten minutes
-# make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither (root; docs/ice-lab.md)
+# make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither; some 35 minutes (root; docs/ice-lab.md)
 # make lint    style, types and floors only
 # make bpf     build the eBPF program again after a change of its source; needs clang
 # make clean   back to a fresh clone

@@ -64,6 +64,11 @@ PRIORITY = (110 << 24) + (65535 << 8) + 255
 """Of the peer-reflexive candidate that the peer would learn from our check (5.1.2.1)."""
 TOGETHER = 0.1
 """Seconds in which nominations are those of one aggressive peer, and its priorities decide (RFC 5245)."""
+DETOUR = 1.0
+"""Seconds for which a nominated path is preferred to one by a TURN server.
+
+An aggressive peer nominates all that answers, with one priority for all, and sends media on the first.
+"""
 OVERLAP = 2.0
 """Seconds after a move in which the path of before is received from: media is still on its way."""
 SILENT = 0.06
@@ -135,6 +140,8 @@ class Agent:
         self.lite = lite
         self.selected: dict[int, Path] = {}
         """The selected path of each port."""
+        self.turned: frozenset[Address] = frozenset()
+        """Where the peer's candidates of type relay are."""
         self._tie_breaker = tie_breaker
         self._random = random
         self._paths: dict[Path, _State] = {}
@@ -365,13 +372,19 @@ class Agent:
         current = self.selected.get(path.port)
         if current is not None:
             other = self._paths[current]
-            if abs(state.nominated_at - other.nominated_at) < TOGETHER:
+            if self._is_detour(path, current, state.nominated_at - other.nominated_at):
+                wins = False
+            elif abs(state.nominated_at - other.nominated_at) < TOGETHER:
                 wins = state.priority >= other.priority
             else:
                 wins = state.nominated_at > other.nominated_at
             if not wins:
                 return []
         return self._select(path, state, now)
+
+    def _is_detour(self, path: Path, current: Path, after: float) -> bool:
+        """``after``: seconds from the nomination of ``current`` to that of ``path``."""
+        return path.remote in self.turned and current.remote not in self.turned and 0 <= after < DETOUR
 
     def _race(self, path: Path, state: _State, now: float) -> list[Output]:
         """As controlling agent: has the peer moved here? If the selected path is silent, both are checked."""

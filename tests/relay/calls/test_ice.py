@@ -241,6 +241,19 @@ def test_a_check_opens_the_path_to_where_it_came_from() -> None:
         assert rule.remote == phone.at
 
 
+@pytest.mark.parametrize(("kind", "stays"), [("relay", True), ("srflx", False)])
+def test_media_does_not_go_by_a_turn_server_because_its_check_came_last(kind: str, stays: bool) -> None:
+    """Some peers nominate every path that answers."""
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE + f"a=candidate:9 1 udp 5 192.0.2.53 4999 typ {kind}\r\n", ICE="force")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    short = Phone(desk, NAT, ALICE_KEYS, True, answer)
+    short.check()
+    desk.now += 0.3
+    Phone(desk, ("192.0.2.53", 4999), ALICE_KEYS, True, answer).check()
+    assert (desk.box.rule_at(told(short.relay)[1]).remote == NAT) is stays
+
+
 RESTARTED = WITH_ICE.replace("ufrag:abcd", "ufrag:efgh").replace("pwd:abcd", "pwd:efgh")
 NEW_KEYS = Credentials("efgh", ALICE_KEYS.pwd.replace("abcd", "efgh"))
 
