@@ -25,6 +25,12 @@ class Traffic(NamedTuple):
     """Answered by the plane itself."""
     last_packet: float = 0.0
     ssrc: int | None = None
+    seq: int = 0
+    """Of the latest packet with that SSRC."""
+    lost: int = 0
+    """RTP packets that never came; those that came twice are taken off (RFC 3550, section A.3)."""
+    jitter: float | None = None
+    """Seconds (section A.8); None where the clock is not known."""
     peer: Address | None = None
     latched: bool = False
     """The source has been confirmed."""
@@ -57,14 +63,15 @@ def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Repl
     """
     totals = {name: {"packets": 0, "bytes": 0, "errors": 0} for name in ("RTP", "RTCP")}
     tags: Reply = {}
+    ssrcs: Reply = {}
     for name, leg in parties(call, only).items():
-        tags[name] = _leg(call, leg, readings, totals)
+        tags[name] = _leg(call, leg, readings, totals, ssrcs)
     whole, fraction = divmod(call.created, 1)
     report: Reply = {
         "created": int(whole),
         "created_us": int(fraction * 1e6),
         "last signal": int(call.last_signal_unix),
-        "SSRC": {},
+        "SSRC": ssrcs,
         "tags": tags,
         "totals": totals,
     }
@@ -73,7 +80,7 @@ def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Repl
     return report
 
 
-def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply) -> Reply:
+def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply, ssrcs: Reply) -> Reply:
     report: Reply = {"tag": leg.tag or ""}
     if leg.via_branch:
         report["via-branch"] = leg.via_branch
@@ -84,7 +91,7 @@ def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply) -> Reply:
         "created": int(readings.unix(leg.created)),
         "subscriptions": [_link(other) for other in linked if other.partner == leg.id],
         "subscribers": [_link(other) for other in linked if other.id == leg.partner],
-        "medias": [_media(leg, media, readings, totals) for media in leg.medias],
+        "medias": [_media(leg, media, readings, totals, ssrcs) for media in leg.medias],
     }
 
 
@@ -92,13 +99,13 @@ def _link(leg: Leg) -> Reply:
     return {"tag": leg.tag or "", "type": "offer/answer"}
 
 
-def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
+def _media(leg: Leg, media: Media, readings: Readings, totals: Reply, ssrcs: Reply) -> Reply:
     report: Reply = {"index": media.index + 1, "type": media.kind}
     if media.protocol:
         report["protocol"] = media.protocol
     if media.codec:
         report["codec"] = media.codec
-    streams = [_stream(leg, stream, readings, totals) for stream in media.streams]
+    streams = [_stream(leg, stream, readings, totals, ssrcs) for stream in media.streams]
     if len(streams) == 1 and not media.opaque:
         streams[0]["flags"].insert(1, "RTCP")
         streams.append(_muxed(streams[0]))
@@ -133,7 +140,7 @@ def _keys(security: Security | None) -> list[str]:
     return ["SDES"] if security.remote is not None else []
 
 
-def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Reply:
+def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply, ssrcs: Reply) -> Reply:
     port = stream.path.port
     seen = [readings.of(path.rule) for path in stream.paths]
     sent_from = seen[stream.selected]
@@ -161,7 +168,22 @@ def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Repl
     }
     if sent_from.ssrc is not None:
         report["SSRC"] = sent_from.ssrc
+        ssrcs[str(sent_from.ssrc)] = _received(sent_from)
     report["stats"] = stats
+    return report
+
+
+def _received(traffic: Traffic) -> Reply:
+    """Of the RTP of one stream, by the names of rtpengine: jitter in ms, loss in percent."""
+    report: Reply = {
+        "packets": traffic.rtp_packets,
+        "bytes": traffic.rtp_bytes,
+        "last RTP seq": traffic.seq,
+        "cumulative loss": traffic.lost,
+        "packet loss": round(100 * traffic.lost / (traffic.rtp_packets + traffic.lost)),
+    }
+    if traffic.jitter is not None:
+        report["jitter"] = round(1000 * traffic.jitter)
     return report
 
 
