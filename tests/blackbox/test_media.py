@@ -82,6 +82,27 @@ def test_rtp_flows_both_ways_from_the_ports_that_were_told(call: Dialogue, alice
     assert first["SSRC"] == alice.rtp.address[1]
 
 
+def test_what_was_lost_on_the_way_is_told_and_counted(
+    daemon: Daemon, call: Dialogue, alice: Phone, bob: Phone
+) -> None:
+    names = "icerelay_rtp_skipped_packets_total", "icerelay_rtp_late_packets_total"
+    before = [daemon.metric(name) for name in names]
+    talk = Talk(call, alice, bob)
+    talk.both_hear_each_other()
+    ssrc = alice.rtp.address[1]
+    for number in (2, 3, 7, 6, 8):
+        alice.rtp.send(talk.to_a, rtp(number, ssrc=ssrc))
+        bob.rtp.receive()
+    report = call.query()
+    found = report["SSRC"][str(ssrc)]
+    assert report["tags"]["A"]["medias"][0]["streams"][0]["SSRC"] == ssrc
+    assert (found["packets"], found["cumulative loss"], found["packet loss"]) == (6, 2, 25)
+    assert found["last RTP seq"] == 8
+    assert found["jitter"] > 0  # ms: the timestamps say 20 ms, and they came at once
+    assert [daemon.metric(name) - value for name, value in zip(names, before, strict=True)] == [3, 1]
+    assert daemon.metric("icerelay_rtp_jitter_seconds", "1.0") > 0
+
+
 def test_rtcp_flows_both_ways_on_its_own_ports(call: Dialogue, alice: Phone, bob: Phone) -> None:
     talk = Talk(call, alice, bob)
     alice.rtcp.send(told(talk.answered, rtcp_too=True), rtcp(1))
