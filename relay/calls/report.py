@@ -168,18 +168,20 @@ def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply, ssrcs: 
     }
     if sent_from.ssrc is not None:
         report["SSRC"] = sent_from.ssrc
-        ssrcs[str(sent_from.ssrc)] = _received(sent_from)
+        report["reception"] = _reception(sent_from)
+        ssrcs[str(sent_from.ssrc)] = {
+            "packets": sent_from.rtp_packets,
+            "bytes": sent_from.rtp_bytes,
+            "last RTP seq": sent_from.seq,
+        }
     report["stats"] = stats
     return report
 
 
-def _received(traffic: Traffic) -> Reply:
-    """Of the RTP of one stream, by the names of rtpengine: jitter in ms, loss in percent."""
+def _reception(traffic: Traffic) -> Reply:
+    """How the RTP of a stream arrives here: loss in packets and percent, jitter in ms."""
     report: Reply = {
-        "packets": traffic.rtp_packets,
-        "bytes": traffic.rtp_bytes,
-        "last RTP seq": traffic.seq,
-        "cumulative loss": traffic.lost,
+        "lost": traffic.lost,
         "packet loss": round(100 * traffic.lost / (traffic.rtp_packets + traffic.lost)),
     }
     if traffic.jitter is not None:
@@ -191,7 +193,7 @@ def _muxed(rtp: Reply) -> Reply:
     """RTCP on the port of RTP is listed as a stream of its own, whose packets the first one counts."""
     not_its = ("RTP", "RTCP", "kernelized")
     flags = ["RTCP", "fallback RTCP", *(flag for flag in rtp["flags"] if flag not in not_its)]
-    own = {name: value for name, value in rtp.items() if name not in ("SSRC", "stats", "flags")}
+    own = {name: value for name, value in rtp.items() if name not in ("SSRC", "reception", "stats", "flags")}
     return {**own, "flags": flags, "stats": {"packets": 0, "bytes": 0, "errors": 0}}
 
 

@@ -94,11 +94,11 @@ def test_what_was_lost_on_the_way_is_told_and_counted(
         alice.rtp.send(talk.to_a, rtp(number, ssrc=ssrc))
         bob.rtp.receive()
     report = call.query()
-    found = report["SSRC"][str(ssrc)]
-    assert report["tags"]["A"]["medias"][0]["streams"][0]["SSRC"] == ssrc
-    assert (found["packets"], found["cumulative loss"], found["packet loss"]) == (6, 2, 25)
-    assert found["last RTP seq"] == 8
-    assert found["jitter"] > 0  # ms: the timestamps say 20 ms, and they came at once
+    stream = report["tags"]["A"]["medias"][0]["streams"][0]
+    assert stream["SSRC"] == ssrc
+    assert (stream["reception"]["lost"], stream["reception"]["packet loss"]) == (2, 25)
+    assert stream["reception"]["jitter"] > 0  # the timestamps say 20 ms, and they came at once
+    assert report["SSRC"][str(ssrc)] == {"packets": 6, "bytes": 6 * 172, "last RTP seq": 8}
     assert [daemon.metric(name) - value for name, value in zip(names, before, strict=True)] == [3, 1]
     assert daemon.metric("icerelay_rtp_jitter_seconds", "1.0") > 0
 
