@@ -48,9 +48,9 @@ lint: .venv/for-development
 # The object is committed: whoever installs icerelay needs no clang. A test compares the hash in it with the source.
 bpf: $(BPF)
 
-$(BPF): ext/offload.bpf.c
+$(BPF): ext/offload.bpf.c ext/track.h
 	$(CLANG) -target bpfel -mcpu=v2 -O2 -Wall -Wextra -Werror -fno-addrsig -fno-ident \
-		-DSOURCE="\"$$(sha256sum $< | cut -d ' ' -f 1)\"" -c -o $@ $<
+		-DSOURCE="\"$$(cat $^ | sha256sum | cut -d ' ' -f 1)\"" -c -o $@ $<
 
 peers:
 	@.ci/need peers $(PEERS)

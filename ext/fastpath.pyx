@@ -51,6 +51,7 @@ include "reports.pxi"
 include "burst.pxi"
 include "packets.pxi"
 include "encoding.pxi"
+include "unused.pxi"
 include "probes.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
@@ -281,6 +282,19 @@ cdef class NativePlane:
             dropped = [change.id for change in batch if isinstance(change, Drop)]
             self._pending[worker].append((ticket, encoded, dropped, None, None))
 
+    def lend(self, rule, track):
+        """Keep the state of what ``rule`` receives in ``track`` (``kernel.COUNT``), where the kernel has it
+        as well; None: here again. With a track it returns when the worker does so.
+        """
+        cdef uintptr_t where = 0 if track is None else track.ctypes.data
+        place = self._place.get(rule)
+        if self._stopped or place is None:
+            return
+        self._queue(place[0], LEND, rule, NULL, 0, where)
+        self._wake(place[0])
+        if track is not None:
+            self._settle(self._workers[<int>place[0]])
+
     def send(self, port, remote, bytes datagram):
         """Raises ``ValueError`` if ``remote`` is not a numeric address."""
         cdef address to
@@ -454,7 +468,9 @@ cdef class NativePlane:
         self._wake(number)
         return ticket
 
-    cdef uint64_t _queue(self, int number, int kind, uint32_t subject, change *changes, uint32_t count):
+    cdef uint64_t _queue(
+        self, int number, int kind, uint32_t subject, change *changes, uint32_t count, uintptr_t track=0
+    ):
         """As ``_push``; the worker need not look before ``_wake``."""
         cdef worker *to = self._workers[number]
         cdef uint64_t ticket = to.command_tail
@@ -464,6 +480,7 @@ cdef class NativePlane:
             with nogil:
                 usleep(50)
         slot.kind, slot.subject, slot.changes, slot.count = kind, subject, changes, count
+        slot.track = <track_t *>track
         STORE_RELEASE(&to.command_tail, ticket + 1)
         return ticket
 
@@ -539,28 +556,6 @@ cdef class NativePlane:
         sock.close()
         if self._on_close is not None:
             self._on_close(*address)
-
-
-class _Unused:
-    """Numbers 0 .. limit-1 that nobody uses; what was given back rests behind ``REST`` others."""
-
-    REST = 256
-
-    def __init__(self, limit):
-        self.limit = limit
-        self.touched = 0
-        self._returned = deque()
-
-    def take(self, what):
-        if self._returned and (len(self._returned) > self.REST or self.touched == self.limit):
-            return self._returned.popleft()
-        if self.touched == self.limit:
-            raise PlaneFull(f"all {self.limit} {what} are in use")
-        self.touched += 1
-        return self.touched - 1
-
-    def give_back(self, number):
-        self._returned.append(number)
 
 
 class _Keys:

@@ -28,6 +28,7 @@ cdef void classify(const uint8_t *data, uint32_t length, media *what) noexcept n
             what.kind = RTP
             what.payload_type = data[1] & 127
             what.seq = (data[2] << 8) | data[3]
+            what.timestamp = big_endian(data + 4)
             what.ssrc = big_endian(data + 8)
 
 
@@ -195,7 +196,23 @@ cdef void accept(worker *self, row *here, unsigned int slot, const media *what, 
         STORE32(&counters.ssrc, what.ssrc)
         STORE16(&counters.seq, what.seq)
         STORE8(&counters.payload_type, what.payload_type)
+        track(self, here, what)
     forward(self, here, rtp_outputs(self, rule), rule.rtp_count, slot, length, kind)
+
+
+cdef inline void track(worker *self, row *here, const media *what) noexcept nogil:
+    """Loss and jitter."""
+    cdef counters_t *counters = &self.counters[here.rule.id]
+    cdef track_t *state = &here.track if here.lent == NULL else here.lent
+    cdef uint8_t number = what.payload_type
+    cdef uint32_t clock = here.rule.clock if here.rule.clocked[number >> 6] >> (number & 63) & 1 else 0
+    cdef int skipped = track_packet(state, what.ssrc, what.seq, what.timestamp, clock, self.now)
+    if skipped > 0:
+        BUMP(&counters.rtp_skipped, skipped)
+    elif skipped < 0:
+        BUMP(&counters.rtp_late, 1)
+    STORE32(&counters.jitter, state.jitter)
+    STORE32(&counters.clock, state.clock)
 
 
 # ---- out

@@ -90,3 +90,23 @@ cdef class ReportReader:
     def told(self):
         """See ``Plane.reports``."""
         return told(&self.reports)
+
+
+cdef class Tracker:
+    """Loss and jitter of one stream: relay/forward/fake_track.py."""
+
+    cdef track_t state
+
+    def packet(self, uint32_t ssrc, uint16_t sequence, uint32_t timestamp, uint32_t clock, uint64_t now):
+        """Numbers skipped before it, or -1: it was late or came twice."""
+        return track_packet(&self.state, ssrc, sequence, timestamp, clock, now)
+
+    @property
+    def jitter(self):
+        """16 times that of section A.8."""
+        return self.state.jitter
+
+    @property
+    def clock(self):
+        """Hz."""
+        return self.state.clock

@@ -1,7 +1,6 @@
 /* What the forwarding plane knows: ports, rules, latches, counters.
  *
- * Plain C structs without pointers, so that a kernel program can share them.
- * Addresses and their ports are in network byte order, everything else is in
+ * Plain C structs. Addresses and their ports are in network byte order, everything else is in
  * the machine's. One worker thread owns a row and is the only one that writes
  * it; fields that Python reads while it does are written with the atomic
  * stores below, which are plain moves on x86-64 and arm64.
@@ -11,6 +10,8 @@
 
 #include <stdint.h>
 #include <string.h>
+
+#include "track.h"
 
 #define MAX_SOURCES 32       /* relay.forward.rule.MAX_SOURCES */
 #define MAX_USERNAME 265     /* relay.forward.rule.MAX_USERNAME */
@@ -126,6 +127,8 @@ struct rule {
     struct output rtcp;
     uint32_t settled;    /* a bit for each source from which checks are answered here */
     uint32_t leader;     /* of its bundle: rule id plus one; 0: the rule is in none */
+    uint32_t clock;      /* of the payload types in `clocked`, Hz (relay/forward/rule.py, Clock); 0: none */
+    uint64_t clocked[2]; /* a bit for each */
     uint8_t learn;
     uint8_t asymmetric;
     uint8_t stun;
@@ -172,6 +175,8 @@ struct row {
     struct shared_address send_to;
     struct latch latch;
     struct rule rule;
+    struct track track;
+    struct track *lent; /* where the kernel tracks as well; NULL: nowhere, and `track` is up to date */
 };
 _Static_assert(sizeof(struct row) <= 320, "a rule of a plain call is a few cache lines");
 
@@ -195,13 +200,16 @@ struct counters {
     uint64_t stun_limited;
     uint64_t no_media;
     uint64_t feedback;
+    uint64_t rtp_skipped;
+    uint64_t rtp_late;
     int64_t last_packet; /* CLOCK_MONOTONIC, ns; 0: never */
     int64_t last_check;
     uint32_t ssrc;
     uint16_t seq;
     uint8_t payload_type;
     uint8_t state;       /* enum latch_state */
-    uint64_t unused[3];
+    uint32_t jitter;     /* of struct track, as `clock` is */
+    uint32_t clock;
 };
 _Static_assert(sizeof(struct counters) == 192, "three cache lines, shared with no other row");
 

@@ -44,7 +44,8 @@ cdef extern from "rules.h" nogil:
         address remote, hint
         keys_handle keys
         output rtp, rtcp
-        uint32_t settled, leader
+        uint32_t settled, leader, clock
+        uint64_t clocked[2]
         uint8_t learn, asymmetric, stun, opaque, dtls, plain_rtcp, source_count, rtp_count, rtcp_count
     struct fan_t "fan":
         output rtp[64]
@@ -62,19 +63,27 @@ cdef extern from "rules.h" nogil:
         fan_t fan
         ice_t ice
         marks_t marks
+    struct track_t "track":
+        uint32_t jitter, clock
+    int track_packet(
+        track_t *track, uint32_t ssrc, uint16_t sequence, uint32_t timestamp, uint32_t clock, uint64_t now
+    )
     struct row:
         uint32_t owner
         shared_address send_to
         latch_t latch
         rule_t rule
+        track_t track
+        track_t *lent
     struct counters_t "counters":
         uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
         uint64_t stranger, malformed, no_output, no_peer, send_error, stun, auth, replay
-        uint64_t stun_answered, stun_limited, no_media, feedback
+        uint64_t stun_answered, stun_limited, no_media, feedback, rtp_skipped, rtp_late
         int64_t last_packet, last_check
         uint32_t ssrc
         uint16_t seq
         uint8_t payload_type, state
+        uint32_t jitter, clock
     struct reported_t "reported":
         uint64_t ssrc, blocks, fraction, lost, jitter, round_trips, round_trip
     struct sender_report:

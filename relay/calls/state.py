@@ -184,7 +184,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2)."""
+    """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2); clocks."""
 
     mid_id: int = 0
     """Header extension that carries the mid; 0: none."""
@@ -192,6 +192,8 @@ class Traits:
     """What the peer described for itself."""
     ssrcs: frozenset[int] = frozenset()
     """What the peer announced."""
+    rates: tuple[tuple[int, int], ...] = ()
+    """See ``relay.calls.clocks``."""
 
 
 @dataclass(slots=True)

@@ -35,6 +35,8 @@ SUMS = (
     "stun_limited",
     "no_media",
     "feedback",
+    "rtp_skipped",
+    "rtp_late",
 )
 """Fields of a row that only grow, and that live on in ``totals``."""
 
@@ -43,16 +45,30 @@ PLANE_WIDE = ("no_rule", "events_lost", "own_sent", "own_send_error")
 
 COUNTERS = np.dtype(
     {
-        "names": [*SUMS, "last_packet", "last_check", "ssrc", "seq", "payload_type", "state"],
-        "formats": [*("u8" for _ in SUMS), "i8", "i8", "u4", "u2", "u1", "u1"],
+        "names": [
+            *SUMS,
+            "last_packet",
+            "last_check",
+            "ssrc",
+            "seq",
+            "payload_type",
+            "state",
+            "jitter",
+            "clock",
+        ],
+        "formats": [*("u8" for _ in SUMS), "i8", "i8", "u4", "u2", "u1", "u1", "u4", "u4"],
         "offsets": [
             *range(0, 8 * len(SUMS), 8),
-            *(8 * len(SUMS) + place for place in (0, 8, 16, 20, 22, 23)),
+            *(8 * len(SUMS) + place for place in (0, 8, 16, 20, 22, 23, 24, 28)),
         ],
         "itemsize": 192,
     }
 )
-"""A row of ``Plane.counters``: ``struct counters`` in ext/rules.h."""
+"""A row of ``Plane.counters``: ``struct counters`` in ext/rules.h.
+
+``rtp_skipped`` less ``rtp_late`` is what was lost (RFC 3550, section A.3). ``jitter`` is 16 times that of
+section A.8, in units of ``clock`` Hz; it means nothing while ``clock`` is 0.
+"""
 
 
 MAX_REPORTED = 4

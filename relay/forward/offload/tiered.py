@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +60,20 @@ class _Entry:
     """Packets that the slot had counted for others."""
 
 
+class Lending(Plane, Protocol):
+    """A plane that lets the kernel track the streams that it forwards."""
+
+    def lend(self, rule: int, track: NDArray[np.void] | None) -> None:
+        """Keep the state of what ``rule`` receives in ``track``, which the kernel has as well; None: here."""
+
+
 class TieredPlane:
     """Implements ``Plane`` over another one, whose ``counters`` are a live view.
 
     ``gates`` are those of all local addresses.
     """
 
-    def __init__(self, below: Plane, kernel: Kernel, gates: Sequence[Gate]) -> None:
+    def __init__(self, below: Lending, kernel: Kernel, gates: Sequence[Gate]) -> None:
         self._below = below
         self._kernel = kernel
         self._gates = {gate.address: gate for gate in gates}
@@ -102,8 +110,8 @@ class TieredPlane:
     def kernel_totals(self) -> dict[str, int]:
         """The part of ``totals`` that the kernel forwarded."""
         self._ledger.settle()
-        packets, octets = self._ledger.packets, self._ledger.bytes
-        return dict(zip(SUMMED, (packets, octets, packets, octets), strict=True))
+        packets, octets, flaws = self._ledger.packets, self._ledger.bytes, self._ledger.flaws
+        return dict(zip(SUMMED, (packets, octets, packets, octets, *flaws.values()), strict=True))
 
     def refresh(self) -> None:
         """Every ``REFRESH`` seconds: give the kernel what has settled, take back what has not stayed so."""
@@ -173,9 +181,11 @@ class TieredPlane:
         if slot is None:
             return Why.FULL
         before = int(self._kernel.counts["packets"][slot])
+        self._below.lend(id, self._kernel.counts["track"][slot : slot + 1])
         try:
             self._kernel.put(flow.key(), flow.value(slot))
         except BpfError:
+            self._below.lend(id, None)
             self._ledger.close(slot)
             return Why.FULL
         self._entries[id] = _Entry(flow, slot, before)
@@ -185,6 +195,7 @@ class TieredPlane:
         entry = self._entries.pop(id, None)
         if entry is not None:
             self._kernel.remove(entry.flow.key())
+            self._below.lend(id, None)
             self._ledger.close(entry.slot)
             self._dirty[id] = None
 
