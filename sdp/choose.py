@@ -12,11 +12,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from sdp.candidate import Candidate
 from sdp.reason import Reason
 from sdp.session import SdpError
+from sdp.values import valueclass
 
 LIMIT = 4
 """Direct candidates kept per component. Phones exist that read ten candidates only; ours are among them."""
@@ -53,7 +54,7 @@ def _nobody(address: str, port: int) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Context:
     """What is known besides the candidate. The defaults suppose nothing."""
 
@@ -81,7 +82,7 @@ class Context:
     """Foundation and component of the srflx candidates kept so far. ``choose`` fills it."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Verdict:
     """What becomes of one ``a=candidate`` line."""
 

@@ -32,6 +32,7 @@ from sdp.candidate import Candidate
 from sdp.choose import Verdict
 from sdp.crypto import Crypto
 from sdp.dtls import Setup
+from sdp.values import valueclass
 
 MAX_LEGS = 64
 """Of one call: no phone number rings more devices."""
@@ -163,7 +164,7 @@ class Security:
         return copy
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Told:
     """What the latest offer told of one media. Every phone that got it may hold us to it."""
 
@@ -173,7 +174,7 @@ class Told:
     security: Security | None
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Traits:
     """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2)."""
 
@@ -183,6 +184,9 @@ class Traits:
     """What the peer described for itself."""
     ssrcs: frozenset[int] = frozenset()
     """What the peer announced."""
+
+
+NO_TRAITS = Traits()
 
 
 @dataclass(slots=True)
@@ -221,7 +225,7 @@ class Media:
     One that follows has no ``ice`` and no ``security``, and its streams only say which rules are its own."""
     bundle_told: bool = False
     """Our latest offer to the peer had it in a bundle."""
-    traits: Traits = Traits()
+    traits: Traits = NO_TRAITS
     """Of the peer's packets."""
     trickles: bool = False
     """The peer understands that candidates may come later (RFC 8840)."""
