@@ -62,6 +62,9 @@ assert srtp_library.TAIL <= TAIL
 
 LONGEST_WAIT = 0.01  # seconds; more would be heard
 
+# As numbers: the properties of Python's sockets make a member of an enumeration each time.
+family_of, type_of = socket.SocketType.family.__get__, socket.SocketType.type.__get__
+
 fill_crc_table()
 
 
@@ -88,7 +91,7 @@ cdef class NativePlane:
     """
 
     cdef readonly int workers
-    cdef object _on_close, _threads, _tables, _counters
+    cdef object _on_close, _threads, _tables, _counters, _shown
     cdef int _news
     cdef bint _stopped
     cdef row *_rows
@@ -131,6 +134,8 @@ cdef class NativePlane:
         self._crowds = <crowd_t *>(<_Table>self._tables[7]).start
         self._reports = <reports_t *>(<_Table>self._tables[8]).start
         self._counters = np.frombuffer((<_Table>self._tables[1]).memory, COUNTERS)
+        self._shown = self._counters.view()
+        self._shown.flags.writeable = False
         self._free_ports, self._free_rules, self._free_keys = _Unused(PORTS), _Unused(rules), _Unused(rules)
         self._open, self._at_port, self._place, self._life, self._keys = {}, {}, {}, {}, {}
         self._totals = dict.fromkeys((*SUMS, *PLANE_WIDE), 0)
@@ -187,11 +192,12 @@ cdef class NativePlane:
         self._reclaim()
         if self._stopped or not 0 <= worker < self.workers:
             raise ValueError(f"no worker {worker}")
-        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        cdef int family = family_of(sock)
+        if type_of(sock) != SOCK_DGRAM or family not in (AF_INET, AF_INET6):
             raise ValueError(f"not a UDP socket: {sock}")
         handle = self._free_ports.take("ports")
         port = &self._ports[<uint32_t>handle]
-        port.v6 = sock.family == socket.AF_INET6
+        port.v6 = family == AF_INET6
         STORE_RELEASE_FD(&port.fd, sock.fileno())
         interest.events = EPOLLIN
         interest.data.u32 = handle
@@ -266,7 +272,9 @@ cdef class NativePlane:
         """Raises ``ValueError``, before anything is changed, for a rule that cannot be.
 
         An output means the rule that its id was allocated for when the rule
-        that names it was applied: allocate first, then apply.
+        that names it was applied: allocate first, then apply. A worker looks for
+        commands before it looks at what it has received, so it is not woken for
+        rules that are new: they matter to packets only.
         """
         self._reclaim()
         if self._stopped:
@@ -274,11 +282,14 @@ cdef class NativePlane:
         staged, users = {}, {}
         batches = self._sort(changes, staged, users)
         native = [(worker, batch, self._encode(batch)) for worker, batch in batches.items()]
+        changing = {self._place[id][0] for id in staged if id in self._place}
         self._believe(staged)
         for keys, worker in users.items():
             self._keys[keys].worker = worker
         for worker, batch, encoded in native:
-            ticket = self._push(worker, CHANGE, 0, <change *><uintptr_t>(<_Batch>encoded).changes, len(batch))
+            ticket = self._queue(worker, CHANGE, 0, <change *><uintptr_t>(<_Batch>encoded).changes, len(batch))
+            if worker in changing:
+                self._wake(worker)
             dropped = [change.id for change in batch if isinstance(change, Drop)]
             self._pending[worker].append((ticket, encoded, dropped, None, None))
 
@@ -328,12 +339,10 @@ cdef class NativePlane:
 
     def counters(self):
         """Dropping a rule zeroes its row a little later: read what matters before."""
-        view = self._counters.view()
-        view.flags.writeable = False
-        return view
+        return self._shown
 
     def row(self, rule):
-        return self.counters()[rule]
+        return self._shown[rule]
 
     def reports(self, uint32_t rule):
         return told(&self._reports[rule]) if rule in self._life else ()
@@ -490,6 +499,8 @@ cdef class NativePlane:
 
     cdef _settle(self, worker *to):
         cdef int patience = 10000
+        if LOAD_ACQUIRE(&to.command_head) != to.command_tail:
+            self._wake(to.number - 1)
         while LOAD_ACQUIRE(&to.command_head) != to.command_tail and patience > 0:
             patience -= 1
             with nogil:

@@ -42,8 +42,9 @@ from relay.ng.errors import (
 )
 from relay.ng.request import Request
 from sdp.fragment import Fragment
-from sdp.rewrite import Change, loop_id
+from sdp.rewrite import loop_id
 from sdp.session import SdpError, Session
+from sdp.values import valueclass
 
 MAX_MEDIAS = 64
 """Of one description: each takes up to four ports of each family, and a conference has a dozen."""
@@ -52,18 +53,17 @@ LARGEST_SDP = 65_400
 """Bytes: with cookie and dictionary a reply must fit one datagram of 65,507."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Described:
     """A description for the other party, and what the log should know of it."""
 
     sdp: str
-    changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     decided: str = ""
     """What ``ICE=optimize`` resulted in."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Times:
     """One moment on both clocks: monotonic seconds, and unix seconds."""
 
@@ -351,7 +351,7 @@ class Registry:
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
         decided = optimizing.summary(exchange.decision, receiver) if exchange.decision is not None else ""
-        return Described(text, exchange.changes, tuple(exchange.notes), decided)
+        return Described(text, tuple(exchange.notes), decided)
 
     def _sync(self, call: Call) -> None:
         holding = self._holdings[call.call_id]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from relay.calls.addresses import number
 from relay.dtls.association import Job
 from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change
 from relay.ice.credentials import Credentials
 from relay.srtp.profiles import MasterKey, Profile
+from sdp.values import valueclass
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class LocalAddress:
     """One address of a logical interface.
 
@@ -33,14 +33,11 @@ class LocalAddress:
 
     def speaks(self, remote: str) -> bool:
         """``remote`` is a numeric address of the same family."""
-        try:
-            version = ipaddress.ip_address(remote).version
-        except ValueError:
-            return False
-        return "%" not in remote and version == (6 if self.family == "IP6" else 4)
+        found = number(remote)
+        return found is not None and found[0] == (6 if self.family == "IP6" else 4)
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class LocalPort:
     """A bound UDP port that the plane reads."""
 

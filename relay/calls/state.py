@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TypeVar
 
 from relay.calls.resources import LocalPort
@@ -32,6 +33,7 @@ from sdp.candidate import Candidate
 from sdp.choose import Verdict
 from sdp.crypto import Crypto
 from sdp.dtls import Setup
+from sdp.values import valueclass
 
 MAX_LEGS = 64
 """Of one call: no phone number rings more devices."""
@@ -163,7 +165,7 @@ class Security:
         return copy
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Aside:
     """What an offerer is told if ICE and keys end here, while they do not (``relay.calls.turning``)."""
 
@@ -172,7 +174,7 @@ class Aside:
     """Without handshakes and keys."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Told:
     """What the latest offer told of one media. Every phone that got it may hold us to it."""
 
@@ -182,7 +184,7 @@ class Told:
     security: Security | None
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Traits:
     """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2); clocks."""
 
@@ -194,6 +196,9 @@ class Traits:
     """What the peer announced."""
     rates: tuple[tuple[int, int], ...] = ()
     """See ``relay.calls.clocks``."""
+
+
+NO_TRAITS = Traits()
 
 
 @dataclass(slots=True)
@@ -232,7 +237,7 @@ class Media:
     One that follows has no ``ice`` and no ``security``, and its streams only say which rules are its own."""
     bundle_told: bool = False
     """Our latest offer to the peer had it in a bundle."""
-    traits: Traits = Traits()
+    traits: Traits = NO_TRAITS
     """Of the peer's packets."""
     trickles: bool = False
     """The peer understands that candidates may come later (RFC 8840)."""
@@ -439,8 +444,14 @@ _State = TypeVar("_State", Path, Stream, MediaIce, Security, Media, Names, Leg, 
 
 
 def _copy(state: _State) -> _State:
-    """As ``copy.copy``, in less than half its time: every answer takes a snapshot."""
-    new = object.__new__(type(state))
-    for name in state.__slots__:
-        setattr(new, name, getattr(state, name))
-    return new
+    """As ``copy.copy``, in a fraction of its time: every answer takes a snapshot."""
+    kind = type(state)
+    copy: _State = kind(*_FIELDS[kind](state))
+    return copy
+
+
+_FIELDS = {
+    kind: attrgetter(*[field.name for field in fields(kind)])
+    for kind in (Path, Stream, MediaIce, Security, Media, Names, Leg, Call)
+}
+"""Reads all fields at once, in the order in which the class takes them."""
