@@ -66,6 +66,6 @@ peers:
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info $(patsubst %.pyx,%.c,$(wildcard ext/*.pyx)) relay/bench/*.so relay/forward/*.so
+	rm -rf .venv build dist *.egg-info $(patsubst %.pyx,%.c,$(wildcard ext/*.pyx)) relay/bench/*.so relay/forward/*.so relay/ng/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

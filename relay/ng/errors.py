@@ -44,3 +44,11 @@ class NgError(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class BencodeError(ValueError):
+    """The bytes are not a bencode dictionary. ``position`` is where reading stopped."""
+
+    def __init__(self, reason: str, position: int) -> None:
+        super().__init__(f"{reason} at byte {position}")
+        self.position = position

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.ng.bencode import MAX_DEPTH, BencodeError, Value, decode, encode
+from tests.relay.ng import plain_bencode
 
 ANY_BYTES = st.binary(max_size=20).map(lambda data: data.decode("utf-8", "surrogateescape"))
 VALUES: st.SearchStrategy[Value] = st.recursive(
@@ -23,6 +26,30 @@ def test_what_was_encoded_is_decoded_again(message: dict[str, Value]) -> None:
 @given(MESSAGES)
 def test_keys_keep_the_order_they_were_put_in(message: dict[str, Value]) -> None:
     assert list(decode(encode(message))) == list(message)
+
+
+@given(MESSAGES)
+def test_every_message_is_written_as_plain_python_writes_it(message: dict[str, Value]) -> None:
+    assert encode(message) == plain_bencode.encode(message)
+
+
+@given(MESSAGES, st.data())
+def test_damaged_messages_are_read_as_plain_python_reads_them(
+    message: dict[str, Value], data: st.DataObject
+) -> None:
+    encoded = bytearray(encode(message))
+    for _ in range(data.draw(st.integers(0, 3))):
+        encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.sampled_from(b"0123:-dlie\xff"))
+    whole = bytes(encoded)
+    assert read_by(decode, whole) == read_by(plain_bencode.decode, whole)
+
+
+def read_by(codec: Callable[[bytes], dict[str, Value]], data: bytes) -> dict[str, Value] | int:
+    """What was read, or where it failed."""
+    try:
+        return codec(data)
+    except BencodeError as error:
+        return error.position
 
 
 @given(st.binary(max_size=300))
