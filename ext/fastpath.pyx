@@ -62,6 +62,9 @@ assert srtp_library.TAIL <= TAIL
 
 LONGEST_WAIT = 0.01  # seconds; more would be heard
 
+# As numbers: the properties of Python's sockets make a member of an enumeration each time.
+family_of, type_of = socket.SocketType.family.__get__, socket.SocketType.type.__get__
+
 fill_crc_table()
 
 
@@ -88,7 +91,7 @@ cdef class NativePlane:
     """
 
     cdef readonly int workers
-    cdef object _on_close, _threads, _tables, _counters
+    cdef object _on_close, _threads, _tables, _counters, _shown
     cdef int _news
     cdef bint _stopped
     cdef row *_rows
@@ -131,6 +134,8 @@ cdef class NativePlane:
         self._crowds = <crowd_t *>(<_Table>self._tables[7]).start
         self._reports = <reports_t *>(<_Table>self._tables[8]).start
         self._counters = np.frombuffer((<_Table>self._tables[1]).memory, COUNTERS)
+        self._shown = self._counters.view()
+        self._shown.flags.writeable = False
         self._free_ports, self._free_rules, self._free_keys = _Unused(PORTS), _Unused(rules), _Unused(rules)
         self._open, self._at_port, self._place, self._life, self._keys = {}, {}, {}, {}, {}
         self._totals = dict.fromkeys((*SUMS, *PLANE_WIDE), 0)
@@ -187,11 +192,12 @@ cdef class NativePlane:
         self._reclaim()
         if self._stopped or not 0 <= worker < self.workers:
             raise ValueError(f"no worker {worker}")
-        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        cdef int family = family_of(sock)
+        if type_of(sock) != SOCK_DGRAM or family not in (AF_INET, AF_INET6):
             raise ValueError(f"not a UDP socket: {sock}")
         handle = self._free_ports.take("ports")
         port = &self._ports[<uint32_t>handle]
-        port.v6 = sock.family == socket.AF_INET6
+        port.v6 = family == AF_INET6
         STORE_RELEASE_FD(&port.fd, sock.fileno())
         interest.events = EPOLLIN
         interest.data.u32 = handle
@@ -328,12 +334,10 @@ cdef class NativePlane:
 
     def counters(self):
         """Dropping a rule zeroes its row a little later: read what matters before."""
-        view = self._counters.view()
-        view.flags.writeable = False
-        return view
+        return self._shown
 
     def row(self, rule):
-        return self.counters()[rule]
+        return self._shown[rule]
 
     def reports(self, uint32_t rule):
         return told(&self._reports[rule]) if rule in self._life else ()

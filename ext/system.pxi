@@ -66,7 +66,7 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t sendto(int fd, const void *data, size_t length, int flags, const sockaddr *to, socklen_t name)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
     ssize_t recvmsg(int fd, msghdr *message, int flags)
-    enum: MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, MSG_ERRQUEUE, SOL_SOCKET, SO_ERROR, AF_INET, AF_INET6
+    enum: MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, MSG_ERRQUEUE, SOL_SOCKET, SO_ERROR, SOCK_DGRAM, AF_INET, AF_INET6
 
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:

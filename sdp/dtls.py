@@ -9,7 +9,7 @@ import enum
 import re
 from dataclasses import dataclass, field
 
-from sdp.session import Media, SdpError, Section, Session
+from sdp.session import Media, SdpError, Session
 
 DIGEST_LENGTH = {"md5": 16, "sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 """Bytes of the digests that we can check the length of."""
@@ -66,6 +66,9 @@ class Setup(enum.StrEnum):
     HOLDCONN = "holdconn"  # nobody, for now
 
 
+_SETUPS = {setup.value: setup for setup in Setup}
+
+
 @dataclass(frozen=True, slots=True)
 class DtlsDescription:
     """The DTLS attributes that count for one media."""
@@ -88,7 +91,8 @@ def read(session: Session, media: Media) -> DtlsDescription:
     certificates is not held to the wrong ones. Raises nothing.
     """
     fingerprints, invalid = [], []
-    for value in _level(session, media, "fingerprint").attributes("fingerprint")[:FINGERPRINTS]:
+    values = media.attributes("fingerprint") or session.attributes("fingerprint")
+    for value in values[:FINGERPRINTS]:
         try:
             fingerprints.append(Fingerprint.parse(value))
         except SdpError:
@@ -96,19 +100,17 @@ def read(session: Session, media: Media) -> DtlsDescription:
     setup = (_value(session, media, "setup") or "").lower()
     return DtlsDescription(
         fingerprints=tuple(fingerprints),
-        setup=Setup(setup) if setup in list(Setup) else None,
+        setup=_SETUPS.get(setup),
         tls_id=_value(session, media, "tls-id"),
         invalid=tuple(invalid),
     )
 
 
-def _level(session: Session, media: Media, name: str) -> Section:
-    """Where the attribute is to be read."""
-    return session if media.attribute(name) is None else media
-
-
 def _value(session: Session, media: Media, name: str) -> str | None:
-    return (_level(session, media, name).attribute(name) or "").strip() or None
+    value = media.attribute(name)
+    if value is None:
+        value = session.attribute(name)
+    return value.strip() or None if value else None
 
 
 def answer_setup(offered: Setup | None, current: Setup | None = None, passive: bool = False) -> Setup:

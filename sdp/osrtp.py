@@ -12,7 +12,10 @@ def opportunistic(session: Session, media: Media) -> bool:
 
     Raises SdpError for a malformed m= line.
     """
-    profile = Profile.of(media.protocol)
-    if profile is None or profile.secure:
-        return False
-    return bool(crypto.read(media)) or dtls.read(session, media).offered
+    return is_plain(media.protocol) and (bool(crypto.read(media)) or dtls.read(session, media).offered)
+
+
+def is_plain(protocol: str) -> bool:
+    """Whether the protocol of an m= line is a profile that does not ask for keys."""
+    profile = Profile.of(protocol)
+    return profile is not None and not profile.secure

@@ -73,8 +73,9 @@ class Section:
 
     def attribute(self, name: str) -> str | None:
         """The value of the first ``a=name``; "" if it has no value, None if there is no such line."""
-        values = self._by_name().get(name)
-        return values[0] if values else None
+        index = self._index
+        found = index[1] if index is not None and index[0] == len(self.lines) else self._by_name()
+        return found[name][0] if name in found else None
 
     def __str__(self) -> str:
         return "".join(self.lines)

@@ -21,7 +21,7 @@ from sdp import dtls
 from sdp.crypto import SUITES, Crypto
 from sdp.crypto import read as read_crypto
 from sdp.dtls import DtlsDescription, Setup, answer_setup, offerer_role
-from sdp.osrtp import opportunistic
+from sdp.osrtp import is_plain
 from sdp.protocol import Profile, carries_dtls
 from sdp.rewrite import SecurityOut
 
@@ -46,8 +46,10 @@ class Said:
 
 def read(session: sdp.Session, section: sdp.Media) -> Said:
     """The security attributes that count for one media."""
-    lines = () if carries_dtls(section.protocol) else read_crypto(section)
-    return Said(section.protocol, dtls.read(session, section), lines, opportunistic(session, section))
+    protocol = section.protocol
+    lines = () if carries_dtls(protocol) else read_crypto(section)
+    described = dtls.read(session, section)
+    return Said(protocol, described, lines, is_plain(protocol) and (bool(lines) or described.offered))
 
 
 def passes_through(ours: Media, theirs: Media, said: Said, target: str, request: Request) -> bool:

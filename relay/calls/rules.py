@@ -105,11 +105,14 @@ def _marks(media: Media, leader: int, payload_types: frozenset[int]) -> Marks:
 
 def _own_payload_types(leg: Leg, partner: Leg | None) -> dict[int, frozenset[int]]:
     """By index, for each media that shares ports: the payload types that no other media there has."""
-    members = Counter(media.bundle for media in leg.medias)
+    bundled = [media for media in leg.medias if media.bundle is not None]
+    if len(bundled) < 2:
+        return {}
+    members = Counter(media.bundle for media in bundled)
     found = {
         media.index: (media.bundle, _payload_types(partner, media))
-        for media in leg.medias
-        if media.bundle is not None and members[media.bundle] > 1
+        for media in bundled
+        if members[media.bundle] > 1
     }
     uses = Counter((bundle, number) for bundle, numbers in found.values() for number in numbers)
     return {
@@ -135,7 +138,7 @@ def _is_locked(media: Media, lead: Media, stream: Stream) -> bool:
     """Media may pass protected only: a handshake is possible, or there are no keys, be it yet or for good."""
     security = lead.security
     if security is None:
-        return _is_without_keys(media) or _is_without_keys(lead)
+        return _is_without_keys(media) or (lead is not media and _is_without_keys(lead))
     return security.identity is not None or stream.component not in security.keys
 
 

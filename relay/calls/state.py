@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TypeVar
 
 from relay.calls.resources import LocalPort
@@ -439,8 +440,14 @@ _State = TypeVar("_State", Path, Stream, MediaIce, Security, Media, Names, Leg, 
 
 
 def _copy(state: _State) -> _State:
-    """As ``copy.copy``, in less than half its time: every answer takes a snapshot."""
-    new = object.__new__(type(state))
-    for name in state.__slots__:
-        setattr(new, name, getattr(state, name))
-    return new
+    """As ``copy.copy``, in a fraction of its time: every answer takes a snapshot."""
+    kind = type(state)
+    copy: _State = kind(*_FIELDS[kind](state))
+    return copy
+
+
+_FIELDS = {
+    kind: attrgetter(*[field.name for field in fields(kind)])
+    for kind in (Path, Stream, MediaIce, Security, Media, Names, Leg, Call)
+}
+"""Reads all fields at once, in the order in which the class takes them."""

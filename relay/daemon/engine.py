@@ -46,6 +46,18 @@ TOLD = 4
 NANOSECONDS = 1_000_000_000
 
 
+class _Seen(dict[int, Traffic]):
+    """What was seen of rules, by id; each is looked at when it is first asked for."""
+
+    def __init__(self, look: Callable[[int], Traffic]) -> None:
+        super().__init__()
+        self._look = look
+
+    def __missing__(self, rule: int) -> Traffic:
+        seen = self[rule] = self._look(rule)
+        return seen
+
+
 class Engine:
     """Calls, plane and timers of one process."""
 
@@ -82,6 +94,8 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._check: asyncio.TimerHandle | None = None
+        self._look: Readings | None = None
+        """Of the command that is carried out: the record of a leg tells what the reply tells."""
 
     def _choose_plane(self, settings: Settings) -> Plane:
         """Sets ``tiered``, which is the plane if the kernel has a share in it, and ``gates``."""
@@ -104,7 +118,11 @@ class Engine:
             return Outcome(self.memory.execute(request, self.registry.calls.get))
         known = request.call_id in self.registry.calls
         heard = self.memory.brought(request, self.registry.calls.get) if request.feedback else ""
-        outcome = execute(request, self.registry, self._times(), self.readings())
+        self._look = self.readings()
+        try:
+            outcome = execute(request, self.registry, self._times(), self._look)
+        finally:
+            self._look = None
         if not known and request.call_id in self.registry.calls:
             log.info("call started call-id=%s", request.call_id)
             if outcome.decided:
@@ -131,7 +149,7 @@ class Engine:
         return leg.place if leg is not None else Place(request.received_from, request.network)
 
     def _leg_ended(self, call: Call, leg: Leg, reason: str) -> None:
-        known = self.memory.leg_ended(call, leg, reason, self.readings())
+        known = self.memory.leg_ended(call, leg, reason, self._look or self.readings())
         if known is not None and (text := story(leg, known)):
             self._stories.setdefault(call.call_id, []).append(text)
 
@@ -146,8 +164,9 @@ class Engine:
         log.info("ice widen call-id=%s tag=%s ways=%s", call.call_id, leg.tag, ",".join(missed))
 
     def readings(self) -> Readings:
-        """What the plane has counted, for one report."""
-        return Readings(self._traffic, lambda monotonic: monotonic + self._unix_offset, self.plane.reports)
+        """What the plane has counted, for one report. Each rule is looked at once."""
+        seen = _Seen(self._traffic)
+        return Readings(seen.__getitem__, lambda monotonic: monotonic + self._unix_offset, self.plane.reports)
 
     def _times(self) -> Times:
         now = time.monotonic()

@@ -10,6 +10,7 @@ import errno
 import socket
 from collections.abc import Mapping
 
+from relay.forward.rule import Address
 from relay.ports import PortError, Ports, PortsExhausted
 
 RECEIVE_BUFFER = 1 << 18
@@ -155,7 +156,7 @@ def _bind_all(address: str, wanted: range, tos: int) -> list[socket.socket]:
 
 def _bind(address: str, port: int, tos: int) -> socket.socket:
     family = _family(address)
-    sock = _socket(family)
+    sock = _socket(family, (address, port))
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -173,9 +174,22 @@ def _bind(address: str, port: int, tos: int) -> socket.socket:
     return sock
 
 
-def _socket(family: socket.AddressFamily) -> socket.socket:
+class _Port(socket.socket):
+    """Knows where it will be bound: several ask for it, and each time the kernel would have to be asked."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, family: socket.AddressFamily, name: Address) -> None:
+        super().__init__(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._name = name if family == socket.AF_INET else (*name, 0, 0)
+
+    def getsockname(self) -> tuple[str | int, ...]:
+        return self._name
+
+
+def _socket(family: socket.AddressFamily, name: Address) -> socket.socket:
     try:
-        return socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        return _Port(family, name)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise DescriptorLimit(f"no file descriptor left for another port: {error.strerror}") from None

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from relay.ng import rtpp, words
 from relay.ng.bencode import Value
@@ -120,59 +122,30 @@ def parse(message: Mapping[str, Value]) -> Request:
 
 
 def _request(command: str, options: _Options) -> Request:
+    """Only what is there is read: of forty options a command has five."""
     for word in options.words("flags"):
         options.flag(word)
-    replace = options.vocabulary("replace", words.REPLACE)
-    rtcp_mux = options.vocabulary("rtcp-mux", words.RTCP_MUX)
-    ice = options.ice()
-    ice_lite = options.choice("ice-lite", words.ICE_LITE)
-    transport = options.transport()
+    given, families = options.values, options.families
+    fields: dict[str, Any] = {}
+    for key, read in _READERS.items():
+        if key in given or key in families:
+            fields[key.replace("-", "_")] = read(options)
+    if not given.keys().isdisjoint(_DIRECTIONS):
+        fields["direction"] = options.direction()
     if "webrtc" in options.flags:
         options.flags |= words.WEBRTC_FLAGS
-        rtcp_mux |= words.WEBRTC_RTCP_MUX
-        ice = ice or "force"
-        transport = transport or "UDP/TLS/RTP/SAVPF"
-    if "ice-optimize" in options.flags and ice == "force":
-        ice = "optimize"  # for scripts that rtpengine has to understand as well
+        fields["rtcp_mux"] = fields.get("rtcp_mux", frozenset()) | words.WEBRTC_RTCP_MUX
+        fields["ice"] = fields.get("ice") or "force"
+        fields["transport_protocol"] = fields.get("transport_protocol") or "UDP/TLS/RTP/SAVPF"
+    if "ice-optimize" in options.flags and fields.get("ice") == "force":
+        fields["ice"] = "optimize"  # for scripts that rtpengine has to understand as well
     return Request(
         command=command,
-        call_id=options.text("call-id"),
-        from_tag=options.text("from-tag"),
-        to_tag=options.text("to-tag"),
-        via_branch=options.text("via-branch"),
-        sdp=options.text("sdp"),
         flags=frozenset(options.flags),
-        replace=replace,
-        direction=options.direction(),
-        address_family=options.choice("address-family", words.ADDRESS_FAMILY),
-        media_address=options.address("media-address"),
-        received_from=options.address("received-from"),
-        rtcp_mux=rtcp_mux,
-        ice=ice,
-        ice_lite=ice_lite,
-        ice_policy=options.text("ice-policy"),
-        network=options.identifier("network", MAX_NETWORK),
-        network_legs=options.network_legs(),
-        user_agent=options.identifier("user-agent", MAX_USER_AGENT),
-        sip_transport=options.choice("sip-transport", words.SIP_TRANSPORT),
-        ice_advice=options.choice("ice-advice", words.ICE_ADVICE) == "yes",
         feedback=options.taken(words.FEEDBACK) if command == "feedback" else options.feedback(command),
-        transport_protocol=transport,
-        dtls=options.choice("dtls", words.DTLS),
-        dtls_reverse=options.choice("dtls-reverse", words.DTLS),
-        dtls_fingerprint=options.choice("dtls-fingerprint", words.DTLS_HASHES),
-        sdes=options.sdes(),
-        osrtp=options.osrtp(),
-        tos=options.number("tos"),
-        delete_delay=_not_negative(options.number("delete-delay")),
-        label=options.text("label"),
-        limit=options.number("limit"),
-        metadata=options.text("metadata"),
-        sip_code=options.number("sip-code"),
-        sip_message_type=options.choice("sip-message-type", words.SIP_MESSAGE_TYPE),
-        supports=frozenset(canonical(word) for word in options.words("supports")),
         warnings=options.closing_warnings(),
         ignored=tuple(options.ignored),
+        **fields,
     )
 
 
@@ -195,7 +168,7 @@ class _Options:
         for name, value in message.items():
             if name != "command":
                 self.values.setdefault(_key(name), value)
-        if text := self.text("rtpp-flags"):
+        if "rtpp-flags" in self.values and (text := self.text("rtpp-flags")):
             self._read_rtpp(rtpp.read(text))
         for key in self.values.keys() & words.KEYS_NOT_YET:
             del self.values[key]
@@ -425,6 +398,7 @@ class _Options:
         return tuple(self.warnings)
 
 
+@lru_cache(maxsize=256)
 def _key(name: str) -> str:
     key = canonical(name)
     return words.KEY_SYNONYMS.get(key, key)
@@ -436,3 +410,55 @@ def _family(flag: str, families: Iterable[str]) -> str | None:
 
 def _not_negative(number: int | None) -> int | None:
     return None if number is not None and number < 0 else number
+
+
+def _text(key: str) -> Callable[[_Options], str | None]:
+    return lambda options: options.text(key)
+
+
+def _number(key: str) -> Callable[[_Options], int | None]:
+    return lambda options: options.number(key)
+
+
+def _choice(key: str, known: Mapping[str, str]) -> Callable[[_Options], str | None]:
+    return lambda options: options.choice(key, known)
+
+
+_READERS: dict[str, Callable[[_Options], object]] = {
+    "replace": lambda options: options.vocabulary("replace", words.REPLACE),
+    "rtcp-mux": lambda options: options.vocabulary("rtcp-mux", words.RTCP_MUX),
+    "ice": _Options.ice,
+    "ice-lite": _choice("ice-lite", words.ICE_LITE),
+    "transport-protocol": _Options.transport,
+    "call-id": _text("call-id"),
+    "from-tag": _text("from-tag"),
+    "to-tag": _text("to-tag"),
+    "via-branch": _text("via-branch"),
+    "sdp": _text("sdp"),
+    "address-family": _choice("address-family", words.ADDRESS_FAMILY),
+    "media-address": lambda options: options.address("media-address"),
+    "received-from": lambda options: options.address("received-from"),
+    "ice-policy": _text("ice-policy"),
+    "network": lambda options: options.identifier("network", MAX_NETWORK),
+    "network-legs": _Options.network_legs,
+    "user-agent": lambda options: options.identifier("user-agent", MAX_USER_AGENT),
+    "sip-transport": _choice("sip-transport", words.SIP_TRANSPORT),
+    "ice-advice": lambda options: options.choice("ice-advice", words.ICE_ADVICE) == "yes",
+    "dtls": _choice("dtls", words.DTLS),
+    "dtls-reverse": _choice("dtls-reverse", words.DTLS),
+    "dtls-fingerprint": _choice("dtls-fingerprint", words.DTLS_HASHES),
+    "sdes": _Options.sdes,
+    "osrtp": _Options.osrtp,
+    "tos": _number("tos"),
+    "delete-delay": lambda options: _not_negative(options.number("delete-delay")),
+    "label": _text("label"),
+    "limit": _number("limit"),
+    "metadata": _text("metadata"),
+    "sip-code": _number("sip-code"),
+    "sip-message-type": _choice("sip-message-type", words.SIP_MESSAGE_TYPE),
+    "supports": lambda options: frozenset(canonical(word) for word in options.words("supports")),
+}
+"""By key, which is the field of ``Request`` with hyphens. In this order, for ``ice`` may say ``ice-lite``."""
+
+_DIRECTIONS = ("direction", "interface", "from-interface", "to-interface")
+"""Keys of ``Request.direction``."""

@@ -124,4 +124,3 @@ def _append(value: Encodable, out: list[str]) -> None:
 def _string_of(text: str) -> str:
     octets = len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
     return f"{octets}:{text}"
-
