@@ -10,12 +10,12 @@ the last line of their section: mid, bundle-only, direction, a=rtcp, a=rtcp-mux,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sdp.bundle import mid
 from sdp.choose import Verdict
 from sdp.dtls import FINGERPRINTS
-from sdp.edit import Change, Edit
+from sdp.edit import Change, Edit, Entry, Why, changes
 from sdp.ice import is_relay, useless
 from sdp.media import Connection, Direction, origin
 from sdp.protocol import Profile, carries_dtls
@@ -39,10 +39,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """``changes``: the session level first, then each media; within one, old lines in their order."""
+    """A new description, and what is new about it."""
 
     text: str
-    changes: tuple[Change, ...]
+    _log: tuple[Entry, ...] = field(repr=False)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The session level first, then each media; within one, old lines in their order."""
+        return changes(self._log)
 
 
 def rewrite(session: Session, out: SessionOut, medias: Sequence[MediaOut | None]) -> Rewritten:
@@ -59,12 +64,12 @@ def rewrite(session: Session, out: SessionOut, medias: Sequence[MediaOut | None]
     addresses = _plan_addresses(session, pairs)
     ice = _plan_ice(session, pairs)
     keys = _plan_keys(session, pairs)
-    changes: list[Change] = []
-    top = Edit(None, session.newline, changes)
+    log: list[Entry] = []
+    top = Edit(None, session.newline, log)
     _write_session(top, session, out, addresses.session, _SessionPlan(ice, keys, any(medias)))
     lines = top.lines
     for index, (media, wanted) in enumerate(pairs):
-        edit = Edit(index, session.newline, changes)
+        edit = Edit(index, session.newline, log)
         inherited = _Inherited(
             ice.inherited if _keeps_ice(media, wanted) else (),
             keys.inherited if _keeps_keys(media, wanted) else (),
@@ -75,7 +80,7 @@ def rewrite(session: Session, out: SessionOut, medias: Sequence[MediaOut | None]
             slots = _media_slots(media, wanted, out)
             _write_media(edit, media, wanted, addresses.medias[index], slots, inherited)
         lines += edit.lines
-    return Rewritten("".join(lines), tuple(changes))
+    return Rewritten("".join(lines), tuple(log))
 
 
 def loop_id(session: Session) -> list[str]:
@@ -228,8 +233,7 @@ class _Inherited:
 def _lines_that_count(session: Session, limits: Mapping[str, int]) -> tuple[str, ...]:
     """The first lines of these attributes, so many of each; without endings."""
     left, found = dict(limits), []
-    for line in session.lines:
-        name = attribute_name(line)
+    for line, name in zip(session.lines, session.names, strict=True):
         if left.get(name, 0) > 0:
             left[name] -= 1
             found.append(body(line))
@@ -254,8 +258,8 @@ def _write_session(
     if address is not None:
         wanted["c="] = (address, Reason.ADDRESS)
     replaced = frozenset(wanted)
-    for line in session.lines:
-        type, name = line[:2], attribute_name(line)
+    for line, name in zip(session.lines, session.names, strict=True):
+        type = line[:2]
         if type in wanted:
             edit.replace(line, *wanted.pop(type))
         elif type == "c=" and type in replaced:
@@ -363,12 +367,14 @@ def _write_media(
     edit.replace(first, replace_media_line(first, out.port, out.protocol), Reason.ADDRESS)
     pending = address
     chosen = iter(out.ice.verdicts) if out.ice is not None and out.ice.verdicts is not None else None
-    for line in media.lines[1:]:
+    for line, name in zip(media.lines[1:], media.names[1:], strict=True):
         if chosen is not None and line.startswith("a=candidate:"):
             _write_chosen(edit, line, next(chosen))
-        elif line.startswith("a="):
-            _write_attribute(edit, line, out.ice, slots)
-        elif not line.startswith("c="):
+        elif name in _ICE:
+            _write_ice(edit, name, line, out.ice)
+        elif name in _SLOTS:
+            _write_attribute(edit, name, line, slots.get(_SLOTS[name]))
+        elif name or not line.startswith("c="):
             edit.keep(line)
         elif pending is not None:
             edit.replace(line, pending, Reason.ADDRESS)
@@ -416,12 +422,9 @@ def _key_slots(security: SecurityOut) -> _Slots:
     }
 
 
-def _write_attribute(edit: Edit, line: str, ice: IceOut | None, slots: _Slots) -> None:
-    name = attribute_name(line)
-    slot = slots.get(_SLOTS[name]) if name in _SLOTS else None
-    if name in _ICE:
-        _write_ice(edit, name, line, ice)
-    elif slot is None:
+def _write_attribute(edit: Edit, name: str, line: str, slot: list[str] | None) -> None:
+    """A line of the peer that one of ours may take the place of; ``slot`` has those that are left."""
+    if slot is None:
         edit.keep(line)
     elif slot:
         edit.replace(line, slot.pop(0), _REASONS[name])
@@ -445,11 +448,11 @@ def _write_ice(edit: Edit, name: str, line: str, ice: IceOut | None) -> None:
     if ice is None:
         edit.remove(line, Reason.ICE_REMOVED)
     elif name == "candidate":
-        reason = _unwanted_candidate(body(line)[12:], ice.keep)
-        if reason is None:
+        why = _unwanted_candidate(line, ice.keep)
+        if why is None:
             edit.keep_because(line, Reason.DIRECT_KEPT)
         else:
-            edit.remove(line, reason)
+            edit.remove(line, why)
     elif ice.ufrag is None:
         edit.keep(line)
     else:
@@ -467,12 +470,16 @@ def _write_chosen(edit: Edit, line: str, verdict: Verdict) -> None:
         edit.replace(line, written, verdict.reason)
 
 
-def _unwanted_candidate(value: str, keep: Keep) -> Reason | None:
+def _unwanted_candidate(line: str, keep: Keep) -> Why | None:
     if keep is Keep.NONE:
-        return useless(value)
-    if keep is Keep.NOT_RELAY and is_relay(value):
+        return _why_useless
+    if keep is Keep.NOT_RELAY and is_relay(body(line)[12:]):
         return Reason.RELAY_REPLACED
     return None
+
+
+def _why_useless(line: str) -> Reason:
+    return useless(line[12:])
 
 
 def _write_own_ice(edit: Edit, media: Media, ice: IceOut, inherited: Sequence[str]) -> None:

@@ -35,6 +35,33 @@ def attribute_name(line: str) -> str:
     return line[2:].partition(":")[0].rstrip() if line.startswith("a=") else ""
 
 
+class _Index(NamedTuple):
+    """What attributes a section has."""
+
+    names: list[str]
+    """For each line."""
+    values: dict[str, list[str]]
+    """By name."""
+
+    @classmethod
+    def of(cls, lines: list[str]) -> _Index:
+        names: list[str] = []
+        values: dict[str, list[str]] = {}
+        for line in lines:
+            if not line.startswith("a="):
+                names.append("")
+                continue
+            name, colon, value = line[2:].rstrip("\r\n").partition(":")
+            stripped = name.rstrip()
+            names.append(stripped)
+            key = name if colon else stripped
+            if key in values:
+                values[key].append(value)
+            else:
+                values[key] = [value]
+        return cls(names, values)
+
+
 @dataclass(slots=True)
 class Section:
     """The session level, or one media: raw lines including their endings, in order.
@@ -44,9 +71,7 @@ class Section:
 
     lines: list[str]
     newline: str
-    _index: tuple[int, dict[str, list[str]]] | None = field(
-        default=None, init=False, repr=False, compare=False
-    )
+    _index: _Index | None = field(default=None, init=False, repr=False, compare=False)
 
     def value(self, type: str) -> str | None:
         """What follows ``c=``, ``o=``, ``s=`` ... in the first such line; None without one."""
@@ -58,24 +83,25 @@ class Section:
 
     def attributes(self, name: str) -> list[str]:
         """The values of all ``a=name:value`` lines, in order; "" for an ``a=name`` without a value."""
-        return self._by_name().get(name, [])
-
-    def _by_name(self) -> dict[str, list[str]]:
-        """All attributes, read once: a description may have thousands, and is asked for dozens."""
-        if self._index is None or self._index[0] != len(self.lines):
-            found: dict[str, list[str]] = {}
-            for line in self.lines:
-                if line.startswith("a="):
-                    name, colon, value = body(line)[2:].partition(":")
-                    found.setdefault(name if colon else name.rstrip(), []).append(value)
-            self._index = (len(self.lines), found)
-        return self._index[1]
+        return self._read_lines().values.get(name, [])
 
     def attribute(self, name: str) -> str | None:
         """The value of the first ``a=name``; "" if it has no value, None if there is no such line."""
         index = self._index
-        found = index[1] if index is not None and index[0] == len(self.lines) else self._by_name()
-        return found[name][0] if name in found else None
+        if index is None or len(index.names) != len(self.lines):
+            index = self._read_lines()
+        return index.values[name][0] if name in index.values else None
+
+    @property
+    def names(self) -> list[str]:
+        """The ``attribute_name`` of each line."""
+        return self._read_lines().names
+
+    def _read_lines(self) -> _Index:
+        """All lines, read once: a description may have thousands, and is asked for dozens."""
+        if self._index is None or len(self._index.names) != len(self.lines):
+            self._index = _Index.of(self.lines)
+        return self._index
 
     def __str__(self) -> str:
         return "".join(self.lines)

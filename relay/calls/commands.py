@@ -9,7 +9,6 @@ from relay.calls.registry import Described, Registry, Times
 from relay.calls.report import Readings, Reply, call_report
 from relay.ng.errors import BAD_LIMIT, NOT_DELETED, UNKNOWN_COMMAND, NgError
 from relay.ng.request import Request
-from sdp.rewrite import Change
 
 COMMANDS = frozenset({"ping", "offer", "answer", "delete", "query", "list", "advice", "feedback", "forget"})
 """The last three are about networks; the daemon carries them out."""
@@ -23,7 +22,6 @@ class Outcome:
     """A reply, and what the log should know."""
 
     reply: Reply
-    changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     decided: str = ""
     """Of an offer under ``ICE=optimize``: the result, and what became of the candidates."""
@@ -53,7 +51,7 @@ def execute(request: Request, registry: Registry, times: Times, readings: Readin
 
 def _described(described: Described) -> Outcome:
     reply = {"sdp": described.sdp, "result": "ok"}
-    return Outcome(reply, described.changes, described.notes, described.decided)
+    return Outcome(reply, described.notes, described.decided)
 
 
 def _fragment(request: Request, sender: str | None, registry: Registry, times: Times) -> Outcome:

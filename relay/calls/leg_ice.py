@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
 
+from relay.calls.addresses import is_public
 from relay.calls.resources import LocalPort, Resources
 from relay.calls.state import Leg, Media, MediaIce, Mode
 from relay.forward.rule import Address
@@ -30,15 +30,6 @@ MAX_CHECKED = 16
 """Candidates of a lite peer that are checked: it has a public address or two."""
 MAX_EARLY = 4
 """Candidates of an offerer that are checked before it checks us: IPv4, IPv6, of a NAT, of a TURN server."""
-
-LOCAL = tuple(
-    ip_network(text)
-    for text in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-        *("192.168.0.0/16", "224.0.0.0/3", "::/8", "fc00::/7", "fe80::/10", "ff00::/8"),
-    )
-)
-"""Means something else here than it does where the peer is (RFC 6890), or is not for one host only."""
 
 MAX_CANDIDATES = 100
 """Remembered of one peer; a host has a handful of addresses."""
@@ -200,23 +191,9 @@ def _open_candidates(said: IceDescription) -> list[Candidate]:
     found = [
         one
         for one in said.candidates
-        if one.component == 1 and one.transport.lower() == "udp" and _is_public(one.address)
+        if one.component == 1 and one.transport.lower() == "udp" and is_public(one.address)
     ]
     return sorted(found, key=lambda one: -one.priority)[:MAX_EARLY]
-
-
-def _is_public(address: str) -> bool:
-    """
-    >>> [_is_public(text) for text in ("192.0.2.1", "2001:db8::1", "10.0.0.1", "::ffff:10.0.0.1", "a.local")]
-    [True, True, False, False, False]
-    >>> _is_public("2001:db8::1%eth0")
-    False
-    """
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
-    return "%" not in address and not any(found in network for network in LOCAL)
 
 
 def _check(

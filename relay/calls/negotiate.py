@@ -27,7 +27,7 @@ from sdp.ice import IceDescription
 from sdp.ice import read as read_ice
 from sdp.media import Connection, is_rtp, origin, rtcp_mux
 from sdp.protocol import Profile
-from sdp.rewrite import Change, MediaOut, SecurityOut, SessionOut, rewrite
+from sdp.rewrite import MediaOut, SecurityOut, SessionOut, rewrite
 
 
 @dataclass(slots=True)
@@ -56,7 +56,6 @@ class Exchange:
     """For the log: what was ignored and why."""
     checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
     """What the ICE agents want done."""
-    changes: tuple[Change, ...] = ()
     """What was changed in the description and why."""
 
     def offer(self) -> str:
@@ -477,9 +476,7 @@ class Exchange:
         )
         if "sdp-version" in words and written is not None:
             out = replace(out, version=self._version(out, medias, _number(written.version)))
-        result = rewrite(self.session, out, medias)
-        self.changes = result.changes
-        return result.text
+        return rewrite(self.session, out, medias).text
 
     def _origin(self, ours: MediaOut | None) -> Connection | None:
         """Our address in ``o=``, also where every media is rejected or on hold."""

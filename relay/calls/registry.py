@@ -42,7 +42,7 @@ from relay.ng.errors import (
 )
 from relay.ng.request import Request
 from sdp.fragment import Fragment
-from sdp.rewrite import Change, loop_id
+from sdp.rewrite import loop_id
 from sdp.session import SdpError, Session
 
 MAX_MEDIAS = 64
@@ -57,7 +57,6 @@ class Described:
     """A description for the other party, and what the log should know of it."""
 
     sdp: str
-    changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     decided: str = ""
     """What ``ICE=optimize`` resulted in."""
@@ -351,7 +350,7 @@ class Registry:
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
         decided = optimizing.summary(exchange.decision, receiver) if exchange.decision is not None else ""
-        return Described(text, exchange.changes, tuple(exchange.notes), decided)
+        return Described(text, tuple(exchange.notes), decided)
 
     def _sync(self, call: Call) -> None:
         holding = self._holdings[call.call_id]

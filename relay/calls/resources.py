@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.calls.addresses import number
 from relay.dtls.association import Job
 from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change
@@ -33,11 +33,8 @@ class LocalAddress:
 
     def speaks(self, remote: str) -> bool:
         """``remote`` is a numeric address of the same family."""
-        try:
-            version = ipaddress.ip_address(remote).version
-        except ValueError:
-            return False
-        return "%" not in remote and version == (6 if self.family == "IP6" else 4)
+        found = number(remote)
+        return found is not None and found[0] == (6 if self.family == "IP6" else 4)
 
 
 @dataclass(frozen=True, slots=True)

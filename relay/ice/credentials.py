@@ -27,12 +27,17 @@ class Credentials:
         return self.pwd.encode("utf-8", "surrogateescape")
 
 
-def new(randbelow: Callable[[int], int] = secrets.randbelow) -> Credentials:
-    """Credentials for one generation; ``randbelow`` picks a number from 0 on, and is asked once."""
-    number = randbelow(len(ICE_CHARS) ** (UFRAG_LENGTH + PWD_LENGTH))
-    characters = []
-    for _ in range(UFRAG_LENGTH + PWD_LENGTH):
-        number, digit = divmod(number, len(ICE_CHARS))
-        characters.append(ICE_CHARS[digit])
-    text = "".join(characters)
-    return Credentials(text[:UFRAG_LENGTH], text[UFRAG_LENGTH:])
+def new(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> Credentials:
+    """Credentials for one generation; ``random_bytes`` gives so many."""
+    text = b""
+    while len(text) < UFRAG_LENGTH + PWD_LENGTH:
+        text += random_bytes(_ENOUGH).translate(_CHARACTERS, _UNFAIR)
+    return Credentials(text[:UFRAG_LENGTH].decode(), text[UFRAG_LENGTH : UFRAG_LENGTH + PWD_LENGTH].decode())
+
+
+_FAIR = 256 // len(ICE_CHARS) * len(ICE_CHARS)
+_UNFAIR = bytes(range(_FAIR, 256))
+"""Bytes that are thrown away, so that every character is as likely as the others."""
+_CHARACTERS = bytes(ord(ICE_CHARS[byte % len(ICE_CHARS)]) for byte in range(256))
+_ENOUGH = 48
+"""Bytes asked for at a time: once in a hundred billion times fewer than the 34 that are needed are left."""

@@ -14,7 +14,12 @@ def test_no_two_are_alike() -> None:
 
 
 def test_the_randomness_can_be_given() -> None:
-    assert new(lambda limit: 0) == Credentials("a" * 8, "a" * 26)
+    assert new(bytes) == Credentials("a" * 8, "a" * 26)
+
+
+def test_bytes_that_would_favour_some_characters_are_passed_over() -> None:
+    given = iter([b"\xf8\xff" * 24, b"\xf7" * 20 + b"\xf8" * 28, bytes(48)])
+    assert new(lambda _: next(given)) == Credentials("9" * 8, "9" * 12 + "a" * 14)
 
 
 def test_the_password_is_not_shown() -> None:
