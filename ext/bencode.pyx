@@ -161,7 +161,7 @@ cdef int _write(writer *out, value, int depth) except -1:
         return _write_bytes(out, b"i%de" % value)
     if depth == 1000:
         raise RecursionError("a message inside itself")
-    if isinstance(value, (dict, Mapping)):  # a dict is seen to be one faster than a Mapping
+    if isinstance(value, dict) or (not isinstance(value, (list, tuple)) and isinstance(value, Mapping)):
         _put(out, b"d", 1)
         for key, item in value.items():
             if not isinstance(key, str):

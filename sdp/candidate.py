@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from sdp.session import SdpError
+from sdp.values import valueclass
 
 TYPE_PREFERENCE = {"host": 126, "prflx": 110, "srflx": 100, "relay": 0}
 """RFC 8445, section 5.1.2.2."""
@@ -19,7 +20,7 @@ _CANDIDATE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Candidate:
     """One transport address that a peer offers to receive on.
 

@@ -13,11 +13,12 @@ import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from sdp.candidate import Candidate
 from sdp.reason import Reason
 from sdp.session import SdpError
+from sdp.values import valueclass
 
 LIMIT = 4
 """Direct candidates kept per component. Phones exist that read ten candidates only; ours are among them."""
@@ -54,7 +55,7 @@ def _nobody(address: str, port: int) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Context:
     """What is known besides the candidate. The defaults suppose nothing."""
 
@@ -82,7 +83,7 @@ class Context:
     """Foundation and component of the srflx candidates kept so far. ``choose`` fills it."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Verdict:
     """What becomes of one ``a=candidate`` line."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from sdp.session import Media, SdpError
+from sdp.values import valueclass
 
 
 class Suite(NamedTuple):
@@ -70,7 +71,7 @@ class Mki(NamedTuple):
         return f"{self.value}:{self.length}"
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Crypto:
     """One ``a=crypto``: a suite and the keys with which its author sends.
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sdp.session import Media, SdpError, Session
+from sdp.values import valueclass
 
 DIGEST_LENGTH = {"md5": 16, "sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 """Bytes of the digests that we can check the length of."""
@@ -21,7 +22,7 @@ us time."""
 _FINGERPRINT = re.compile(r"\s*([!-~]+)\s+([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*)\s*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Fingerprint:
     """Digest of a certificate. Letter case does not count in comparisons."""
 
@@ -69,7 +70,7 @@ class Setup(enum.StrEnum):
 _SETUPS = {setup.value: setup for setup in Setup}
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class DtlsDescription:
     """The DTLS attributes that count for one media."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sdp.candidate import Candidate, match
 from sdp.media import connection
 from sdp.reason import Reason
 from sdp.session import Media, SdpError, Session, body
+from sdp.values import valueclass
 
 OWN_TYPE_PREFERENCE = {"host": 126, "relay": 2}
 """Ours, in place of RFC 8445's 0 for relay: leaves room below for TCP candidates of the relay."""
@@ -28,7 +28,7 @@ _KNOWN_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class IceDescription:
     """The ICE attributes that count for one media."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from sdp.session import Media, SdpError, Section, Session
+from sdp.values import valueclass
 
 
 class Direction(enum.StrEnum):
@@ -17,7 +17,7 @@ class Direction(enum.StrEnum):
     INACTIVE = "inactive"
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Connection:
     """An address as c=, o= and a=rtcp write it: ``IN IP4 192.0.2.1``."""
 
@@ -41,7 +41,7 @@ class Connection:
         return f"IN {self.family} {self.address}"
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Origin:
     """The o= line (RFC 8866, section 5.2). Numbers stay text: they may be longer than any integer type."""
 

@@ -10,7 +10,7 @@ the last line of their section: mid, bundle-only, direction, a=rtcp, a=rtcp-mux,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from sdp.bundle import mid
 from sdp.choose import Verdict
@@ -21,6 +21,7 @@ from sdp.media import Connection, Direction, origin
 from sdp.protocol import Profile, carries_dtls
 from sdp.reason import Reason
 from sdp.session import Media, SdpError, Session, attribute_name, body, replace_media_line
+from sdp.values import valueclass
 from sdp.wanted import IceOut, Keep, MediaOut, SecurityOut, SessionOut
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Rewritten:
     """A new description, and what is new about it."""
 
@@ -109,7 +110,7 @@ def _check(pairs: Sequence[_Pair], out: SessionOut) -> None:
 # What the session level says for several medias, and who may go on relying on it.
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class _Addresses:
     """The c= lines to write. None: leave what is there, or is not."""
 
@@ -157,7 +158,7 @@ _INHERITED = frozenset((*_CREDENTIALS, "ice-options", "ice-pacing", "end-of-cand
 _ICE = _INHERITED | {"candidate", "remote-candidates", "ice-mismatch"}
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class _SessionIce:
     """What becomes of the session's ICE lines: all stay, or all go and ``inherited`` moves to some medias."""
 
@@ -197,7 +198,7 @@ _KEYS = _INHERITED_KEYS | {"crypto", "identity"}
 """a=identity (RFC 8827) is a signature over the peer's fingerprints."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class _SessionKeys:
     """What becomes of the session's keys: all stay, or all go and ``inherited`` moves to some medias."""
 
@@ -222,7 +223,7 @@ def _keeps_keys(media: Media, out: MediaOut | None) -> bool:
     return _is_live(media) if out is None else out.security is None
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class _Inherited:
     """Lines of the session level, without endings, that go and that one media goes on relying on."""
 
@@ -243,7 +244,7 @@ def _lines_that_count(session: Session, limits: Mapping[str, int]) -> tuple[str,
 # The session level.
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class _SessionPlan:
     ice: _SessionIce
     keys: _SessionKeys

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from sdp.candidate import Candidate
 from sdp.choose import Verdict
 from sdp.crypto import Crypto
 from sdp.dtls import Fingerprint
 from sdp.media import Connection
+from sdp.values import valueclass
 
 
 class Keep(enum.Enum):
@@ -20,7 +20,7 @@ class Keep(enum.Enum):
     ALL = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class IceOut:
     """ICE of one media.
 
@@ -37,7 +37,7 @@ class IceOut:
     may_follow: bool = False  # of ours, some may follow in a fragment: no a=end-of-candidates yet
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class SecurityOut:
     """Keys of one media, in place of the peer's. Nothing in it: the media has none (plain, or bundled)."""
 
@@ -47,7 +47,7 @@ class SecurityOut:
     tls_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class MediaOut:
     """One media that goes through the relay."""
 
@@ -64,7 +64,7 @@ class MediaOut:
     bundle_only: bool = False  # a=bundle-only; port 0 is the caller's to say
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class SessionOut:
     """The session level. None leaves a part as it is."""
 

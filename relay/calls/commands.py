@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from relay.calls.explain import explain
 from relay.calls.registry import Described, Registry, Times
 from relay.calls.report import Readings, Reply, call_report
 from relay.ng.errors import BAD_LIMIT, NOT_DELETED, UNKNOWN_COMMAND, NgError
 from relay.ng.request import Request
+from sdp.values import valueclass
 
 COMMANDS = frozenset({"ping", "offer", "answer", "delete", "query", "list", "advice", "feedback", "forget"})
 """The last three are about networks; the daemon carries them out."""
@@ -17,7 +16,7 @@ LIST_LIMIT = 32
 """Calls that ``list`` names where the proxy sets no limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Outcome:
     """A reply, and what the log should know."""
 

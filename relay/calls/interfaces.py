@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from relay.calls.resources import LocalAddress
 from relay.forward.rule import Address
+from sdp.values import valueclass
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Interfaces:
     """The addresses of the configuration, in its order; the first name is the default."""
 

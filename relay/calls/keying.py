@@ -26,6 +26,7 @@ from relay.dtls.peering import Ignored, Output, Unfinished
 from relay.dtls.records import client_random, read_records
 from relay.forward.rule import Address
 from relay.srtp.profiles import MasterKey, profile_of_dtls
+from sdp.values import valueclass
 
 MAX_EARLY_PEERS = 4
 """Of a call, whose first flight is kept until the answer: one for each phone that rings, within reason."""
@@ -40,7 +41,7 @@ DROPS = ("busy", "client hello", "early", "no handshake", "overload", "restart")
 """Why datagrams were not acted upon: see docs/operator.md."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Failure:
     """A leg that has no keys, for the log: the first time only."""
 
@@ -63,7 +64,7 @@ class Counts:
     """Not logged yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class _End:
     """Our end of one component, with the security of its media."""
 

@@ -9,7 +9,7 @@ us, which takes both legs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from relay.calls.addresses import is_public
 from relay.calls.resources import LocalPort, Resources
@@ -25,6 +25,7 @@ from sdp.candidate import Candidate, foundation
 from sdp.choose import Context, Verdict, choose, interleaved
 from sdp.ice import IceDescription, own_priority, useless
 from sdp.rewrite import IceOut, Keep
+from sdp.values import valueclass
 
 MAX_CHECKED = 16
 """Candidates of a lite peer that are checked: it has a public address or two."""
@@ -230,7 +231,7 @@ def pass_between(offerer: Media, answerer: Media) -> None:
             passer.set_credentials(side, ice.remote)
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Wording:
     """How our part of a media is to be written."""
 

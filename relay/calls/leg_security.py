@@ -8,7 +8,7 @@ for anything else, media passes as it is, and so do the keys.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sdp
 from relay.calls import associations, suites
@@ -24,11 +24,12 @@ from sdp.dtls import DtlsDescription, Setup, answer_setup, offerer_role
 from sdp.osrtp import is_plain
 from sdp.protocol import Profile, carries_dtls
 from sdp.rewrite import SecurityOut
+from sdp.values import valueclass
 
 DEFAULT_HASH = "sha-256"
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Said:
     """What a party says of the keys of one media."""
 

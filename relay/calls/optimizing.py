@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sdp
 from relay.calls import leg_security
@@ -21,6 +21,7 @@ from sdp.choose import Context, interleaved
 from sdp.ice import candidate_values
 from sdp.ice import read as read_ice
 from sdp.media import rtcp_mux
+from sdp.values import valueclass
 
 END_TO_END_MUX = frozenset(("demux", "accept", "reject"))
 """Words that make rtcp-mux another thing on each leg."""
@@ -93,7 +94,7 @@ def _media(leg: Leg, index: int) -> Media | None:
     return leg.medias[index] if index < len(leg.medias) else None
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Between:
     """Who is told of whom, by an ``offer`` or by an ``answer``."""
 

@@ -44,6 +44,7 @@ from relay.ng.request import Request
 from sdp.fragment import Fragment
 from sdp.rewrite import loop_id
 from sdp.session import SdpError, Session
+from sdp.values import valueclass
 
 MAX_MEDIAS = 64
 """Of one description: each takes up to four ports of each family, and a conference has a dozen."""
@@ -52,7 +53,7 @@ LARGEST_SDP = 65_400
 """Bytes: with cookie and dictionary a reply must fit one datagram of 65,507."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Described:
     """A description for the other party, and what the log should know of it."""
 
@@ -62,7 +63,7 @@ class Described:
     """What ``ICE=optimize`` resulted in."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Times:
     """One moment on both clocks: monotonic seconds, and unix seconds."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from relay.calls import quality
 from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
+from sdp.values import valueclass
 
 Reply = dict[str, Any]
 
@@ -39,7 +39,7 @@ class Traffic(NamedTuple):
     """The kernel forwards what arrives, not user space."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Readings:
     """Reads the plane for one report. ``unix`` turns monotonic seconds into unix time."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from relay.calls.addresses import number
@@ -12,9 +11,10 @@ from relay.dtls.identity import Identity
 from relay.forward.rule import Address, Change
 from relay.ice.credentials import Credentials
 from relay.srtp.profiles import MasterKey, Profile
+from sdp.values import valueclass
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class LocalAddress:
     """One address of a logical interface.
 
@@ -37,7 +37,7 @@ class LocalAddress:
         return found is not None and found[0] == (6 if self.family == "IP6" else 4)
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class LocalPort:
     """A bound UDP port that the plane reads."""
 

@@ -33,6 +33,7 @@ from sdp.candidate import Candidate
 from sdp.choose import Verdict
 from sdp.crypto import Crypto
 from sdp.dtls import Setup
+from sdp.values import valueclass
 
 MAX_LEGS = 64
 """Of one call: no phone number rings more devices."""
@@ -164,7 +165,7 @@ class Security:
         return copy
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Aside:
     """What an offerer is told if ICE and keys end here, while they do not (``relay.calls.turning``)."""
 
@@ -173,7 +174,7 @@ class Aside:
     """Without handshakes and keys."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Told:
     """What the latest offer told of one media. Every phone that got it may hold us to it."""
 
@@ -183,7 +184,7 @@ class Told:
     security: Security | None
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Traits:
     """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2); clocks."""
 
@@ -195,6 +196,9 @@ class Traits:
     """What the peer announced."""
     rates: tuple[tuple[int, int], ...] = ()
     """See ``relay.calls.clocks``."""
+
+
+NO_TRAITS = Traits()
 
 
 @dataclass(slots=True)
@@ -233,7 +237,7 @@ class Media:
     One that follows has no ``ice`` and no ``security``, and its streams only say which rules are its own."""
     bundle_told: bool = False
     """Our latest offer to the peer had it in a bundle."""
-    traits: Traits = Traits()
+    traits: Traits = NO_TRAITS
     """Of the peer's packets."""
     trickles: bool = False
     """The peer understands that candidates may come later (RFC 8840)."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from relay.calls.state import Call, Media, Mode
+from sdp.values import valueclass
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Timers:
     """Seconds; 0 switches a timeout off, but not the delete delay."""
 

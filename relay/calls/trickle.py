@@ -25,6 +25,7 @@ from relay.forward.rule import Address
 from relay.ice.outputs import Output
 from sdp.candidate import Candidate
 from sdp.fragment import Fragment, Part
+from sdp.values import valueclass
 
 WAIT = 10.0
 """Seconds until a description that was overtaken by its fragments is not coming any more."""
@@ -45,7 +46,7 @@ Checks = list[tuple[Media, list[Output]]]
 """What ICE agents want done."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class _Early:
     tag: str
     fragment: Fragment

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from relay.forward.rule import Address, Change
 from relay.srtp.profiles import MasterKey, Profile
+from sdp.values import valueclass
 
 SUMS = (
     "rtp_packets",
@@ -101,7 +101,7 @@ class SrtpUnavailable(RuntimeError):
     """libsrtp is not there, not the one we know, or does not have the profile."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Stun:
     """A STUN datagram arrived at a local port that has a rule with ``stun``, and none that answered it."""
 
@@ -110,7 +110,7 @@ class Stun:
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Dtls:
     """A DTLS datagram of a rule with ``dtls`` arrived, from a source that the rule accepts."""
 
@@ -119,7 +119,7 @@ class Dtls:
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Latched:
     """A rule has settled on a source; with keys, or for the signalled address, it may still move."""
 

@@ -9,7 +9,9 @@ latched, else ``remote``. Rules know no calls, no SDP and no ICE roles.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from sdp.values import valueclass
 
 Address = tuple[str, int]
 """Numeric IP address (no brackets, no scope) and port."""
@@ -46,7 +48,7 @@ class Learn(enum.IntEnum):
     """Whoever wins the learn window (``relay.latching``)."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class StunKeys:
     """What a plane has to know to answer the peer's checks as its ICE agent would (RFC 8445, section 7.3).
 
@@ -75,7 +77,7 @@ class StunKeys:
         return self.pwd.encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Marks:
     """What tells the packets of one media of a bundle from those of the others (RFC 9143, section 9.2)."""
 
@@ -92,7 +94,7 @@ class Marks:
     """Announced ones, 0 .. 2**32 - 1, at most ``MAX_ANNOUNCED``."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Clock:
     """What the timestamps of RTP count, for jitter (RFC 3550, section 5.1)."""
 
@@ -102,7 +104,7 @@ class Clock:
     """0 .. 127; those that have this clock, and whose timestamps say when they were sampled."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Rule:
     """One stream at one local port: who may send to it, and who gets what is sent.
 
@@ -148,7 +150,7 @@ class Rule:
     """Of the RTP that arrives; without it there is no jitter."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Drop:
     """The rule ends; its row of counters becomes free."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from sdp.values import valueclass
 
 ICE_CHARS = string.ascii_letters + string.digits
 """``ice-char`` without "+" and "/": like rtpengine's, they pass through every SDP parser."""
@@ -14,7 +16,7 @@ PWD_LENGTH = 26
 """155 bits; the RFC asks for 128."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Credentials:
     """``a=ice-ufrag`` and ``a=ice-pwd``."""
 

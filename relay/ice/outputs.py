@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from relay.ice.stun import Address
+from sdp.values import valueclass
 
 
 class Path(NamedTuple):
@@ -16,7 +16,7 @@ class Path(NamedTuple):
     remote: Address
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Send:
     """Output: send this now."""
 
@@ -24,42 +24,42 @@ class Send:
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Validated:
     """Output, once per path: media may be received here. See ``Agent.validated`` for all of them."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Usable:
     """Output, once per path: media may be sent here as long as nothing is selected for the port."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Selected:
     """Output: from now on, media of this port is sent here."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class ConsentLost:
     """Output: nothing may be sent here until the path is selected again. Media is still received."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Forgotten:
     """Output: the peer moved away from here, and media is no longer received."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Refused:
     """Output: nothing was believed. ``reason`` is one of a few words, to count by."""
 

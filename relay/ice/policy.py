@@ -20,9 +20,10 @@ from __future__ import annotations
 import enum
 import ipaddress
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sdp.choose import LIMIT
+from sdp.values import valueclass
 
 MAX_OWN = 4
 """Candidates of ours per component."""
@@ -44,7 +45,7 @@ class Result(enum.StrEnum):
     ASSIST = "assist"
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Decision:
     """``why`` is a code: ``default``, ``no-ice``, ``ice-lite``, ``keys``, ``rtcp-mux``, ``interfaces``,
     ``policy``, ``same-site``, ``far-relay``, or ``settled`` where a leg of the call had its mode before."""
@@ -53,7 +54,7 @@ class Decision:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Place:
     """Where a phone is."""
 
@@ -67,7 +68,7 @@ class Place:
     """Of its signalling (ng ``sip-transport``)."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Remembered:
     """What earlier calls taught about a network. Unless it is known, the default."""
 
@@ -79,7 +80,7 @@ class Remembered:
     udp_works: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Way:
     """One way to us, as what is known of a phone's network says: what a decision was made from."""
 
@@ -95,7 +96,7 @@ class Way:
     """Until it was usable."""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Order:
     """Of our candidates by family (4, 6), the best first, as earlier calls taught it."""
 
@@ -129,7 +130,7 @@ def unnamed(place: Place) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Policy:
     """What the operator wants for some legs. A condition that is None holds for every leg."""
 
@@ -159,7 +160,7 @@ class Policy:
 DEFAULT = Policy("default")
 
 
-@dataclass(frozen=True, slots=True)
+@valueclass
 class Optimizer:
     """What decisions are made from."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from relay.ng import rtpp, words
 from relay.ng.bencode import Value
 from relay.ng.errors import NO_COMMAND, NgError
 from relay.ng.words import canonical
+from sdp.values import valueclass
 
 MAX_WARNINGS = 16
 """Warnings kept per command: one datagram has room for thousands of unknown keys."""
@@ -31,7 +32,7 @@ MAX_USER_AGENT = 256
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@valueclass
 class Request:
     """One command. Words are in lower case with hyphens; None and empty mean "not given"."""
 
