@@ -158,21 +158,39 @@ cdef int _write(writer *out, value, int depth) except -1:
     if isinstance(value, str):
         return _write_string(out, value)
     if isinstance(value, int):
-        return _write_bytes(out, b"i%de" % value)
+        return _write_integer(out, value)
     if depth == 1000:
         raise RecursionError("a message inside itself")
-    if isinstance(value, dict) or (not isinstance(value, (list, tuple)) and isinstance(value, Mapping)):
-        _put(out, b"d", 1)
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise TypeError(f"not a key: {key!r}")
-            _write_string(out, key)
-            _write(out, item, depth + 1)
+    if isinstance(value, dict):
+        _write_dictionary(out, value, depth)
+    elif not isinstance(value, (list, tuple)) and isinstance(value, Mapping):
+        _write_dictionary(out, dict(value), depth)
     else:
         _put(out, b"l", 1)
         for item in value:
             _write(out, item, depth + 1)
+        _put(out, b"e", 1)
+    return 0
+
+
+cdef int _write_dictionary(writer *out, dict value, int depth) except -1:
+    _put(out, b"d", 1)
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"not a key: {key!r}")
+        _write_string(out, key)
+        _write(out, item, depth + 1)
     return _put(out, b"e", 1)
+
+
+cdef int _write_integer(writer *out, value) except -1:
+    cdef char digits[24]
+    cdef long long number
+    try:
+        number = value
+    except OverflowError:
+        return _write_bytes(out, b"i%de" % value)
+    return _put(out, digits, snprintf(digits, sizeof(digits), "i%llde", number))
 
 
 cdef int _write_string(writer *out, str text) except -1:

@@ -103,12 +103,19 @@ def is_zero(ip: str) -> bool:
     return ip in ("0.0.0.0", "::")
 
 
-_parsed = lru_cache(maxsize=4096)(ipaddress.ip_address)
-"""A relay hears of the same phones and gateways again and again. What is no address is not remembered."""
+@lru_cache(maxsize=4096)
+def _parsed(ip: str) -> tuple[str, bool]:
+    """How we write an address, and whether one can send to it: it is not zero, and no group of hosts.
+
+    A relay hears of the same phones and gateways again and again. What is no address is not remembered.
+    """
+    address = ipaddress.ip_address(ip)
+    nobody = address.is_unspecified or address.is_multicast or ip == "255.255.255.255"
+    return str(address), not nobody
 
 
-def _numeric(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address that means the same everywhere: one with a scope (``fe80::1%eth0``) does not."""
+def _numeric(ip: str) -> tuple[str, bool] | None:
+    """As ``_parsed``; None for a name, and for an address with a scope (``fe80::1%eth0``)."""
     try:
         return _parsed(ip) if "%" not in ip else None
     except ValueError:
@@ -116,8 +123,6 @@ def _numeric(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _usable(ip: str, port: int) -> Address | None:
-    """An address that one can send to: not zero, not a group of hosts."""
-    address = _numeric(ip) if 0 < port < 65536 else None
-    if address is None or address.is_unspecified or address.is_multicast or ip == "255.255.255.255":
-        return None
-    return str(address), port
+    """An address that one can send to."""
+    found = _numeric(ip) if 0 < port < 65536 else None
+    return (found[0], port) if found is not None and found[1] else None
