@@ -272,7 +272,9 @@ cdef class NativePlane:
         """Raises ``ValueError``, before anything is changed, for a rule that cannot be.
 
         An output means the rule that its id was allocated for when the rule
-        that names it was applied: allocate first, then apply.
+        that names it was applied: allocate first, then apply. A worker looks for
+        commands before it looks at what it has received, so it is not woken for
+        rules that are new: they matter to packets only.
         """
         self._reclaim()
         if self._stopped:
@@ -280,11 +282,14 @@ cdef class NativePlane:
         staged, users = {}, {}
         batches = self._sort(changes, staged, users)
         native = [(worker, batch, self._encode(batch)) for worker, batch in batches.items()]
+        changing = {self._place[id][0] for id in staged if id in self._place}
         self._believe(staged)
         for keys, worker in users.items():
             self._keys[keys].worker = worker
         for worker, batch, encoded in native:
-            ticket = self._push(worker, CHANGE, 0, <change *><uintptr_t>(<_Batch>encoded).changes, len(batch))
+            ticket = self._queue(worker, CHANGE, 0, <change *><uintptr_t>(<_Batch>encoded).changes, len(batch))
+            if worker in changing:
+                self._wake(worker)
             dropped = [change.id for change in batch if isinstance(change, Drop)]
             self._pending[worker].append((ticket, encoded, dropped, None, None))
 
@@ -494,6 +499,8 @@ cdef class NativePlane:
 
     cdef _settle(self, worker *to):
         cdef int patience = 10000
+        if LOAD_ACQUIRE(&to.command_head) != to.command_tail:
+            self._wake(to.number - 1)
         while LOAD_ACQUIRE(&to.command_head) != to.command_tail and patience > 0:
             patience -= 1
             with nogil:
