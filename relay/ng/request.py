@@ -126,11 +126,13 @@ def _request(command: str, options: _Options) -> Request:
     """Only what is there is read: of forty options a command has five."""
     for word in options.words("flags"):
         options.flag(word)
-    given, families = options.values, options.families
+    given = options.values
     fields: dict[str, Any] = {}
-    for key, read in _READERS.items():
-        if key in given or key in families:
-            fields[key.replace("-", "_")] = read(options)
+    if "ice" in given:
+        fields["ice"] = options.ice()  # before ``ice-lite``, which it may set
+    for key in {**given, **options.families}:
+        if key in _READERS:
+            fields[key.replace("-", "_")] = _READERS[key](options)
     if not given.keys().isdisjoint(_DIRECTIONS):
         fields["direction"] = options.direction()
     if "webrtc" in options.flags:
@@ -428,7 +430,6 @@ def _choice(key: str, known: Mapping[str, str]) -> Callable[[_Options], str | No
 _READERS: dict[str, Callable[[_Options], object]] = {
     "replace": lambda options: options.vocabulary("replace", words.REPLACE),
     "rtcp-mux": lambda options: options.vocabulary("rtcp-mux", words.RTCP_MUX),
-    "ice": _Options.ice,
     "ice-lite": _choice("ice-lite", words.ICE_LITE),
     "transport-protocol": _Options.transport,
     "call-id": _text("call-id"),
@@ -459,7 +460,7 @@ _READERS: dict[str, Callable[[_Options], object]] = {
     "sip-message-type": _choice("sip-message-type", words.SIP_MESSAGE_TYPE),
     "supports": lambda options: frozenset(canonical(word) for word in options.words("supports")),
 }
-"""By key, which is the field of ``Request`` with hyphens. In this order, for ``ice`` may say ``ice-lite``."""
+"""By key, which is the field of ``Request`` with hyphens."""
 
 _DIRECTIONS = ("direction", "interface", "from-interface", "to-interface")
 """Keys of ``Request.direction``."""
