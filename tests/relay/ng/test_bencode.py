@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.ng.bencode import MAX_DEPTH, BencodeError, Value, decode, encode
@@ -42,6 +42,17 @@ def test_damaged_messages_are_read_as_plain_python_reads_them(
         encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.sampled_from(b"0123:-dlie\xff"))
     whole = bytes(encoded)
     assert read_by(decode, whole) == read_by(plain_bencode.decode, whole)
+
+
+PIECES = b"d l e i7e i-0e i08e ie i - x 0: 1:a 01:a 2:bc 9:d".split()
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+@example(b"1:a01:be")
+@example(b"1:a" + b"l" * MAX_DEPTH)
+@example(b"1:a1:b1:a1:ce")
+def test_pieces_of_messages_are_read_as_plain_python_reads_them(pieces: bytes) -> None:
+    assert read_by(decode, b"d" + pieces) == read_by(plain_bencode.decode, b"d" + pieces)
 
 
 def read_by(codec: Callable[[bytes], dict[str, Value]], data: bytes) -> dict[str, Value] | int:
