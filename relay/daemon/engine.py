@@ -165,8 +165,8 @@ class Engine:
 
     def readings(self) -> Readings:
         """What the plane has counted, for one report. Each rule is looked at once."""
-        once = _Seen(self._traffic).__getitem__
-        return Readings(once, lambda monotonic: monotonic + self._unix_offset, self.plane.reports)
+        seen = _Seen(self._traffic)
+        return Readings(seen.__getitem__, lambda monotonic: monotonic + self._unix_offset, self.plane.reports)
 
     def _times(self) -> Times:
         now = time.monotonic()
