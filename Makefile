@@ -3,7 +3,7 @@
 # make bench   what the relay costs beside rtpengine, in numbers and as a page; ten minutes
 # make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither; some 35 minutes (root; docs/ice-lab.md)
 # make lint    style, types and floors only
-# make bpf     build the eBPF program again after a change of its source; needs clang
+# make bpf     build the eBPF programs again after a change of its source; needs clang
 # make clean   back to a fresh clone
 
 # Which Python makes the virtual environment: 3.11 or newer.
@@ -20,7 +20,7 @@ LAB :=
 
 BIN := .venv/bin
 SOURCES := pyproject.toml $(filter-out %.c,$(wildcard ext/*))
-BPF := relay/data/offload.bpf.o
+BPF := relay/data/offload.bpf.o relay/data/steer.bpf.o
 CLANG ?= clang
 
 .PHONY: bench bench-ice demo test lint bpf clean peers
@@ -48,7 +48,8 @@ lint: .venv/for-development
 # The object is committed: whoever installs icerelay needs no clang. A test compares the hash in it with the source.
 bpf: $(BPF)
 
-$(BPF): ext/offload.bpf.c ext/track.h
+relay/data/offload.bpf.o: ext/track.h
+relay/data/%.bpf.o: ext/%.bpf.c
 	$(CLANG) -target bpfel -mcpu=v2 -O2 -Wall -Wextra -Werror -fno-addrsig -fno-ident \
 		-DSOURCE="\"$$(cat $^ | sha256sum | cut -d ' ' -f 1)\"" -c -o $@ $<
 

@@ -33,6 +33,13 @@ cdef enum:
     LARGEST_BURST = 65000  # octets: less than the largest datagram of either family
 
 
+cdef inline bint same_way(const worker *self, unsigned int one, unsigned int other) noexcept nogil:
+    """Whether two datagrams of the outbox leave from one port to one peer."""
+    return self.out_ports[one] == self.out_ports[other] and memcmp(
+        &self.out_names[one], &self.out_names[other], sizeof(sockaddr_in6)
+    ) == 0
+
+
 cdef inline unsigned int burst_from(const worker *self, unsigned int first) noexcept nogil:
     """How many datagrams of the outbox, from this one on, can leave as one."""
     cdef size_t size = self.out_data[first].iov_len, whole = size
@@ -41,15 +48,15 @@ cdef inline unsigned int burst_from(const worker *self, unsigned int first) noex
         whole += self.out_data[i].iov_len
         if self.out_data[i].iov_len > size or whole > LARGEST_BURST:
             return i - first
-        if memcmp(&self.out_names[i], &self.out_names[first], sizeof(sockaddr_in6)):
+        if not same_way(self, i, first):
             return i - first
         if self.out_data[i].iov_len < size:
             return i + 1 - first
     return self.out_count - first
 
 
-cdef inline bint send_burst(worker *self, unsigned int first, unsigned int count) noexcept nogil:
+cdef inline bint send_burst(worker *self, int fd, unsigned int first, unsigned int count) noexcept nogil:
     """False if the kernel does not take it, for example because a single one is too long for the path."""
     cdef msghdr whole = self.outbox[first].msg_hdr
     whole.msg_iov, whole.msg_iovlen = &self.out_data[first], count
-    return send_cut(self.out_fd, &whole, self.out_data[first].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0
+    return send_cut(fd, &whole, self.out_data[first].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0

@@ -29,6 +29,7 @@ import numpy as np
 from relay.forward import plane as interface, rule as specified, srtp_library
 from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Latched, PlaneFull, Reported, Stun
 from relay.forward.rule import Drop
+from relay.forward.sockets import set_tos
 from relay.latching import PROOF, STEP, WINDOW as LEARN_WINDOW
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
@@ -41,17 +42,22 @@ include "system.pxi"
 include "srtp.pxi"
 include "rtcp.pxi"
 include "pace.pxi"
+include "raw_headers.pxi"
 include "worker.pxi"
 include "addresses.pxi"
+include "shared.pxi"
 include "latching.pxi"
 include "sha1.pxi"
 include "stun.pxi"
 include "bundle.pxi"
 include "reports.pxi"
 include "burst.pxi"
+include "raw.pxi"
 include "packets.pxi"
 include "encoding.pxi"
+include "places.pxi"
 include "unused.pxi"
+include "keys.pxi"
 include "probes.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
@@ -87,7 +93,8 @@ cdef class NativePlane:
     called with the address and port of a socket after it was closed, from
     within ``events`` and others: ``PortPool.release`` fits. ``window`` is the
     learn window in seconds, ``coalesce`` the time that a busy worker may wait for
-    company, 0 (never) to 0.01 seconds.
+    company, 0 (never) to 0.01 seconds. ``steering`` (relay.forward.offload.steering), for as many
+    workers, makes them share sockets, and is closed by ``stop``.
     """
 
     cdef readonly int workers
@@ -109,9 +116,11 @@ cdef class NativePlane:
     cdef object _free_ports, _free_rules, _free_keys
     cdef uint32_t _lives
     cdef list _pending
+    cdef _Places _places
 
     def __cinit__(
-        self, int workers=1, *, uint32_t rules=262144, double window=LEARN_WINDOW, double coalesce=0, on_close=None
+        self, int workers=1, *, uint32_t rules=262144, double window=LEARN_WINDOW, double coalesce=0, on_close=None,
+        steering=None,
     ):
         if workers < 1 or rules < 1:
             raise ValueError("a plane needs a worker and room for a rule")
@@ -141,6 +150,7 @@ cdef class NativePlane:
         self._totals = dict.fromkeys((*SUMS, *PLANE_WIDE), 0)
         self._pending = [deque() for _ in range(workers)]
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._places = _Places(steering)
         self._workers = <worker **>calloc(workers, sizeof(worker *))
         if self._workers == NULL:
             raise MemoryError
@@ -176,6 +186,7 @@ cdef class NativePlane:
         interest.data.u32 = WAKE
         if new.epoll < 0 or epoll_ctl(new.epoll, EPOLL_CTL_ADD, new.wake, &interest):
             raise OSError("no epoll set for a worker")
+        self._places.join(new)
         return new
 
     def _work(self, int number):
@@ -198,6 +209,7 @@ cdef class NativePlane:
         handle = self._free_ports.take("ports")
         port = &self._ports[<uint32_t>handle]
         port.v6 = family == AF_INET6
+        self._places.settle(port, sock, self._workers, worker, self.workers)
         STORE_RELEASE_FD(&port.fd, sock.fileno())
         interest.events = EPOLLIN
         interest.data.u32 = handle
@@ -208,6 +220,7 @@ cdef class NativePlane:
             del self._open[handle], self._at_port[handle]
             self._free_ports.give_back(handle)
             raise OSError(f"no epoll for port {sock.getsockname()}")
+        self._places.list(port, handle)
         return handle
 
     def close(self, *ports):
@@ -225,6 +238,10 @@ cdef class NativePlane:
             workers.add(worker)
         for worker in workers:
             self._wake(worker)
+
+    def retag(self, port, tos):
+        set_tos(self._open[port][0], tos)
+        STORE8(&self._ports[<uint32_t>port].tos, tos)
 
     def open_keys(self, profile, receive, send, after=None):
         cdef keys_t *keys
@@ -356,7 +373,12 @@ cdef class NativePlane:
         for number in range(self.workers):
             sums["no_rule"] += LOAD(&self._workers[number].no_rule)
             sums["events_lost"] += LOAD(&self._workers[number].events_lost)
+        sums["overrun"] = self._places.overrun()
         return sums
+
+    def by_shared(self):
+        """Datagrams that came by sockets which ports share."""
+        return sum(LOAD(&self._workers[number].by_shared) for number in range(self.workers))
 
     def peer(self, uint32_t rule):
         """Waits, for a fraction of a millisecond, until the worker has seen the latest changes."""
@@ -397,6 +419,7 @@ cdef class NativePlane:
             os.close(self._workers[number].epoll)
             os.close(self._workers[number].wake)
         os.close(self._news)
+        self._places.close()
 
     # -- changes, on their way to a worker
 
@@ -567,31 +590,6 @@ cdef class NativePlane:
         sock.close()
         if self._on_close is not None:
             self._on_close(*address)
-
-
-class _Keys:
-    """Both directions of a handle. The contexts are the worker's from the first rule on that names them."""
-
-    def __init__(self, slot, profile, receive, send, before):
-        self.slot = slot
-        self.worker = None if before is None else before.worker
-        self.receive, self.send = (profile, receive), (profile, send)
-        if before is not None and before.receive == self.receive:
-            self.arriving = before.arriving.share()
-        else:
-            self.arriving = srtp_library.Context(profile, receive, inbound=True)
-        try:
-            if before is not None and before.send == self.send:
-                self.leaving = before.leaving.share()
-            else:
-                self.leaving = srtp_library.Context(profile, send, inbound=False)
-        except BaseException:
-            self.arriving.close()
-            raise
-
-    def close(self):
-        self.arriving.close()
-        self.leaving.close()
 
 
 cdef class _Batch:

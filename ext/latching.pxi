@@ -46,12 +46,13 @@ cdef inline void count_run(run_t *run, const media *what, bint opaque) noexcept 
         run.seq = what.seq
 
 
-cdef void publish(row *here) noexcept nogil:
+cdef void publish(worker *self, row *here) noexcept nogil:
     """Say where the peer is sent to, here and to Python."""
     cdef const address *to = &here.rule.remote
     if here.rule.learn != NOBODY and not here.rule.asymmetric and here.latch.state != WAITING:
         to = &here.latch.peer
     share_address(&here.send_to, to)
+    keep_steered(self, here)
 
 
 cdef void settle(worker *self, row *here, uint8_t state) noexcept nogil:
@@ -106,7 +107,7 @@ cdef bint learn_from(worker *self, row *here, const address *source, const media
         settle(self, here, LOCKED)
     else:
         settle(self, here, LATCHED)
-    publish(here)
+    publish(self, here)
     return True
 
 
@@ -124,4 +125,4 @@ cdef void follow(worker *self, row *here, const address *source) noexcept nogil:
     memset(&none, 0, sizeof(run_t))
     adopt(here, source, none)
     settle(self, here, LOCKED)
-    publish(here)
+    publish(self, here)

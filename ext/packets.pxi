@@ -250,7 +250,7 @@ cdef void forward(
 cdef void queue(
     worker *self, uint32_t origin, row *there, unsigned int slot, uint32_t length, int kind
 ) noexcept nogil:
-    """Put a datagram of the inbox into the outbox, which holds datagrams of one socket.
+    """Put a datagram of the inbox into the outbox.
 
     Others may get the same datagram, so what is changed for one peer is a copy.
     """
@@ -259,7 +259,7 @@ cdef void queue(
     cdef uint32_t whole = length
     cdef unsigned int i
     cdef socklen_t name
-    if self.out_count == OUTBOX or (self.out_count and self.out_fd != port.fd):
+    if self.out_count == OUTBOX:
         flush(self)
     i = self.out_count
     name = to_sockaddr(&there.send_to.address, port.v6, &self.out_names[i])
@@ -280,33 +280,54 @@ cdef void queue(
         return
     if kind == RTCP:
         note_sent(&self.reports[there.rule.id], self.buffers[slot], whole, self.now)
-    self.out_fd = port.fd
+    self.out_ports[i] = there.rule.port
     self.out_from[i] = origin
     self.out_to[i] = there.rule.id
     self.outbox[i].msg_hdr.msg_namelen = name
     self.out_data[i].iov_base = data
     self.out_data[i].iov_len = length
+    self.out_sent[i] = False
     self.out_count = i + 1
 
 
 cdef void flush(worker *self) noexcept nogil:
     """Send the outbox. What the kernel refuses (EAGAIN, EPERM, EMSGSIZE...) is counted, and the rest goes on."""
-    cdef unsigned int i, burst, done = 0
-    cdef int count
-    while done < self.out_count:
-        burst = burst_from(self, done)
-        if burst > 1 and send_burst(self, done, burst):
-            count = burst
-        elif self.out_count - done == 1:
-            count = 1 if sendmsg(self.out_fd, &self.outbox[done].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 else 0
-        else:
-            count = sendmmsg(self.out_fd, &self.outbox[done], self.out_count - done, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if count <= 0:
-            BUMP(&self.counters[self.out_from[done]].send_error, 1)
-            done += 1
-            continue
-        for i in range(done, done + count):
-            BUMP(&self.counters[self.out_to[i]].sent_packets, 1)
-            BUMP(&self.counters[self.out_to[i]].sent_bytes, self.out_data[i].iov_len)
-        done += count
+    cdef unsigned int first = 0
+    while first < self.out_count:
+        if self.out_sent[first]:
+            first += 1
+        elif not send_from(self, first):
+            BUMP(&self.counters[self.out_from[first]].send_error, 1)
+            first += 1
     self.out_count = 0
+
+
+cdef inline bint send_from(worker *self, unsigned int first) noexcept nogil:
+    """Send one of the outbox, and those behind it that can leave together with it. Returns whether it has left."""
+    cdef int fd = self.ports[self.out_ports[first]].fd
+    cdef unsigned int i, count = burst_from(self, first)
+    cdef int sent
+    if count > 1 and send_burst(self, fd, first, count):
+        sent = count
+    elif send_raw(self, first):
+        return True
+    else:
+        sent = send_by_port(self, fd, first)
+    for i in range(max(sent, 0)):
+        count_sent(self, first + i)
+    return sent > 0
+
+
+cdef inline int send_by_port(worker *self, int fd, unsigned int first) noexcept nogil:
+    cdef unsigned int count = 1
+    while first + count < self.out_count and self.out_ports[first + count] == self.out_ports[first]:
+        count += 1
+    if count == 1:
+        return 1 if sendmsg(fd, &self.outbox[first].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 else 0
+    return sendmmsg(fd, &self.outbox[first], count, MSG_DONTWAIT | MSG_NOSIGNAL)
+
+
+cdef inline void count_sent(worker *self, unsigned int slot) noexcept nogil:
+    self.out_sent[slot] = True
+    BUMP(&self.counters[self.out_to[slot]].sent_packets, 1)
+    BUMP(&self.counters[self.out_to[slot]].sent_bytes, self.out_data[slot].iov_len)

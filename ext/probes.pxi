@@ -15,6 +15,19 @@ def crc32(bytes data):
     return crc32_of(<const uint8_t *>data, len(data))
 
 
+def headers(local, remote, uint8_t tos, uint8_t hops, bytes payload):
+    """IP and UDP headers of what leaves by a raw socket."""
+    cdef uint8_t written[IPV6_HEADERS]
+    cdef sockaddr_in6 name
+    cdef address here, there
+    parse(local[0], local[1], &here)
+    parse(remote[0], remote[1], &there)
+    cdef bint v6 = not is_ipv4(&here)
+    to_sockaddr(&there, v6, &name)
+    length = write_headers(written, v6, &here, &name, tos, hops, <const uint8_t *>payload, len(payload))
+    return (<char *>written)[:length]
+
+
 cdef class CheckAnswerer:
     """Answers the checks that a worker would, for one rule and without a limit."""
 

@@ -22,6 +22,7 @@
 #define MAX_OUTPUTS 64       /* per rule and kind; also rules per port */
 #define NO_PORT UINT32_MAX
 #define NO_RULE UINT32_MAX
+#define NO_PLACE UINT8_MAX
 
 #define LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
@@ -174,6 +175,7 @@ struct row {
     uint32_t owner;
     struct shared_address send_to;
     struct latch latch;
+    struct address steered; /* the source whose datagrams come by a shared socket; port 0: none */
     struct rule rule;
     struct track track;
     struct track *lent; /* where the kernel tracks as well; NULL: nowhere, and `track` is up to date */
@@ -242,8 +244,16 @@ struct reports {
 /* A local port and the rules that listen at it, oldest first. */
 struct port {
     int32_t fd; /* -1: closed */
+    uint32_t worker;     /* its owner's number plus one */
+    struct address local;
+    uint8_t place;       /* of its address among ours; NO_PLACE: it has none, and nothing is shared */
     uint8_t v6;
+    uint8_t tos;
+    uint8_t hops;
     uint8_t count;
+    uint32_t shared;     /* datagrams that came by the shared socket since `shared_since` */
+    int64_t shared_since;
+    int64_t apart_until; /* they come by its own one, for there were too many */
     uint32_t rule;       /* if there is one; several are in struct crowd */
     uint32_t raised;     /* datagrams passed up since the mark, and the place in the event ring */
     uint64_t mark;       /* up to which Python must have read before counting anew */
@@ -252,6 +262,12 @@ struct port {
 /* Of a port with more than one rule. */
 struct crowd {
     uint32_t rules[MAX_OUTPUTS];
+};
+
+/* An address of ours. */
+struct place {
+    struct address host; /* its port means nothing */
+    uint32_t *ports;     /* by port number, as on the wire: index of a struct port plus one; 0: none */
 };
 
 static inline int same_host(const struct address *a, const struct address *b)

@@ -2,7 +2,7 @@
 
 cdef extern from "rules.h" nogil:
     enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, MAX_REPORTED
-    enum: NO_PORT, NO_RULE
+    enum: NO_PORT, NO_RULE, NO_PLACE
     enum: WAITING, LATCHED, LOCKED
     enum: NOBODY
     enum: LEARN_IN_WINDOW "WINDOW"
@@ -72,6 +72,7 @@ cdef extern from "rules.h" nogil:
         uint32_t owner
         shared_address send_to
         latch_t latch
+        address steered
         rule_t rule
         track_t track
         track_t *lent
@@ -95,9 +96,16 @@ cdef extern from "rules.h" nogil:
         sender_report sent[4][2]
     struct port_t "port":
         int32_t fd
-        uint8_t v6, count
+        uint32_t worker
+        address local
+        uint8_t place, v6, tos, hops, count
+        uint32_t shared
+        int64_t shared_since, apart_until
         uint32_t rule, raised
         uint64_t mark
+    struct place_t "place":
+        address host
+        uint32_t *ports
     struct crowd_t "crowd":
         uint32_t rules[64]
     bint same_host(const address *a, const address *b)
@@ -109,13 +117,16 @@ cdef extern from "rules.h" nogil:
     uint32_t read_reports(reports_t *reports, reported_t *of)
     void BUMP(uint64_t *counter, uint64_t by)
     uint64_t LOAD(uint64_t *counter)
-    uint32_t LOAD32 "LOAD"(uint32_t *field)
+    uint8_t LOAD8 "LOAD"(const uint8_t *field)
+    uint32_t LOAD32 "LOAD"(const uint32_t *field)
     void STORE8 "STORE"(uint8_t *field, uint8_t value)
     void STORE16 "STORE"(uint16_t *field, uint16_t value)
     void STORE32 "STORE"(uint32_t *field, uint32_t value)
     void STORE64 "STORE"(int64_t *field, int64_t value)
     void STORE_COUNT "STORE"(uint64_t *field, uint64_t value)
     uint64_t LOAD_ACQUIRE(uint64_t *index)
+    uint32_t LOAD_ACQUIRE32 "LOAD_ACQUIRE"(const uint32_t *count)
+    void STORE_RELEASE32 "STORE_RELEASE"(uint32_t *count, uint32_t value)
     void STORE_RELEASE(uint64_t *index, uint64_t value)
     int32_t LOAD_ACQUIRE_FD "LOAD_ACQUIRE"(int32_t *fd)
     void STORE_RELEASE_FD "STORE_RELEASE"(int32_t *fd, int32_t value)

@@ -11,7 +11,10 @@ cdef enum:
     EVENTS_AT_ONCE = 256 # events per worker that Python is given in one call: some 20 ms of ICE
     COMMANDS = 4096      # batches per worker that may wait; a power of two
     PORTS = 65536
+    PLACES = 64          # addresses of ours
+    CONTROL_WORDS = 8    # room for what the kernel says about a datagram
     WAKE = 0xFFFFFFFF    # mark of the worker's own eventfd among the ports
+    SHARED = 0xFFFFFFFD  # of its shared socket for IPv4; the one for IPv6 is next
 
 cdef enum:               # what a datagram is
     STUN, DTLS, RTP, RTCP, UNKNOWN
@@ -64,23 +67,37 @@ cdef struct worker:
     const srtp_functions *srtp
     command *commands
     event *events
-    uint64_t no_rule, events_lost
+    uint64_t no_rule, events_lost, by_shared
+    bint shared_over                     # a shared socket was emptied when it was looked at
+    place_t *places
+    uint32_t *place_count
+    int32_t raw[PLACES]                    # by address of ours: the socket that all its ports can send by, or -1
+    int shared[2]                        # IPv4 and IPv6: the shared sockets, or -1
+    int tables[2]                        # which datagrams come by them, for the kernel; or -1
+    int64_t refused                      # until then no new ones: a table was full
     uint64_t command_head, event_tail    # the worker's ends of the rings
     uint64_t apart[8]                    # on another cache line:
     uint64_t command_tail, event_head    # Python's ends
     uint64_t apart_again[8]
-    int out_fd
     unsigned int out_count
+    uint32_t out_ports[OUTBOX]
+    bint out_sent[OUTBOX]
     uint32_t out_from[OUTBOX]
     uint32_t out_to[OUTBOX]
     mmsghdr outbox[OUTBOX]
     iovec out_data[OUTBOX]
     sockaddr_in6 out_names[OUTBOX]
-    mmsghdr inbox[BATCH]
-    iovec in_data[BATCH]
-    sockaddr_in6 in_names[BATCH]
+    mmsghdr raw_outbox[OUTBOX]
+    sockaddr_in6 raw_names[OUTBOX]
+    unsigned int raw_slots[OUTBOX]       # places of its messages in the outbox
+    iovec raw_parts[OUTBOX][2]
+    uint8_t headers[OUTBOX][IPV6_HEADERS]
+    mmsghdr inbox[2 * BATCH]
+    iovec in_data[2 * BATCH]
+    sockaddr_in6 in_names[2 * BATCH]
+    uint64_t in_control[BATCH][CONTROL_WORDS]
     epoll_event ready[READY]
-    uint8_t buffers[BATCH][BUFFER]
+    uint8_t buffers[2 * BATCH][BUFFER]   # the second half for shared sockets
     uint8_t spare[BUFFER]                # a packet, while several keys are tried on it
     uint8_t sealed[OUTBOX][BUFFER + TAIL]
 
@@ -134,7 +151,7 @@ cdef void put(worker *self, const whole_rule *new) noexcept nogil:
         link(self, here)
     STORE8(&self.counters[rule.id].state, here.latch.state)
     STORE32(&here.owner, self.number)
-    publish(here)
+    publish(self, here)
 
 
 cdef void lend(worker *self, uint32_t id, track_t *track) noexcept nogil:
@@ -171,6 +188,7 @@ cdef void unlink(worker *self, row *here) noexcept nogil:
     cdef int i, kept = 0
     if here.owner == 0 or here.rule.port == NO_PORT:
         return
+    unsteer(self, here)
     port = &self.ports[here.rule.port]
     rules = rules_at(self, port)
     for i in range(port.count):
@@ -186,7 +204,10 @@ cdef void close_port(worker *self, uint32_t index) noexcept nogil:
     cdef int i
     epoll_ctl(self.epoll, EPOLL_CTL_DEL, port.fd, NULL)
     for i in range(port.count):
+        unsteer(self, &self.rows[rules[i]])
         self.rows[rules[i]].rule.port = NO_PORT
+    if port.place != NO_PLACE:
+        STORE32(&self.places[port.place].ports[<uint16_t>port.local.port], 0)
     port.count = 0
     STORE_RELEASE_FD(&port.fd, -1)
     self.told = True
@@ -237,7 +258,7 @@ cdef void tell(worker *self) noexcept nogil:
 cdef void run(worker *self) noexcept nogil:
     cdef int i, count, size
     cdef int64_t began = 0
-    cdef uint64_t taken, rings
+    cdef uint64_t taken, rings, before
     cdef bint over = True
     prepare(self)
     while not self.stopping:
@@ -249,19 +270,23 @@ cdef void run(worker *self) noexcept nogil:
         if over:
             began = self.now
         over = count < READY  # else there may be more ports
-        taken = 0
+        taken, before = 0, self.by_shared
+        self.shared_over = True
         obey(self)
         for i in range(count):
             if self.ready[i].data.u32 == WAKE:
                 read(self.wake, &rings, sizeof(rings))
                 obey(self)  # what came between the first look and the reading
+            elif self.ready[i].data.u32 >= SHARED:
+                serve_shared(self, self.ready[i].data.u32 - SHARED)
             else:
                 size = serve(self, self.ready[i].data.u32, self.ready[i].events)
                 taken += size
                 over = over and size < BATCH  # else there may be more at this port
             if self.told:
                 tell(self)
-        keep_pace(&self.pace, taken, self.now)
+        over = over and self.shared_over
+        keep_pace(&self.pace, taken + self.by_shared - before, self.now)
 
 
 cdef void rest(worker *self, int64_t began) noexcept nogil:
@@ -284,12 +309,25 @@ cdef void rest(worker *self, int64_t began) noexcept nogil:
 cdef int serve(worker *self, uint32_t index, uint32_t events) noexcept nogil:
     """One bounded batch from one port, unless it was closed since epoll named it. Returns its size."""
     cdef int fd = LOAD_ACQUIRE_FD(&self.ports[index].fd)
-    cdef int slot, count
+    cdef int count
     if fd < 0:
         return 0
     if events & EPOLLERR:
         discard_errors(fd)
-    count = recvmmsg(fd, self.inbox, BATCH, MSG_DONTWAIT, NULL)
+    count = take(self, index, True)
+    if 0 < count < BATCH and steer(self, index):
+        count += take(self, index, False)  # what waits here still is older than what is shared from now on
+    return count
+
+
+cdef inline int take(worker *self, uint32_t index, bint after_shared) noexcept nogil:
+    """Otherwise what a settled peer sent first comes first: somebody may be sending copies of it."""
+    cdef port_t *port = &self.ports[index]
+    cdef int slot, count
+    count = recvmmsg(LOAD_ACQUIRE_FD(&port.fd), self.inbox, BATCH, MSG_DONTWAIT, NULL)
+    if count > 0 and after_shared and self.shared[port.v6] >= 0:
+        serve_shared(self, port.v6)
+    obey(self)  # what was commanded before the last of them was sent
     for slot in range(count):
         arrive(self, index, slot)
     flush(self)
@@ -320,14 +358,20 @@ cdef void prepare(worker *self) noexcept nogil:
     cdef int i
     sigfillset(&all_signals)
     pthread_sigmask(SIG_BLOCK, &all_signals, NULL)
-    for i in range(BATCH):
+    for i in range(2 * BATCH):
         self.in_data[i].iov_base = self.buffers[i]
         self.in_data[i].iov_len = BUFFER
         self.inbox[i].msg_hdr.msg_iov = &self.in_data[i]
         self.inbox[i].msg_hdr.msg_iovlen = 1
         self.inbox[i].msg_hdr.msg_name = &self.in_names[i]
         self.inbox[i].msg_hdr.msg_namelen = sizeof(sockaddr_in6)
+    for i in range(BATCH):
+        self.inbox[BATCH + i].msg_hdr.msg_control = self.in_control[i]
+        self.inbox[BATCH + i].msg_hdr.msg_controllen = 8 * CONTROL_WORDS
     for i in range(OUTBOX):
         self.outbox[i].msg_hdr.msg_iov = &self.out_data[i]
         self.outbox[i].msg_hdr.msg_iovlen = 1
         self.outbox[i].msg_hdr.msg_name = &self.out_names[i]
+        self.raw_outbox[i].msg_hdr.msg_iov = self.raw_parts[i]
+        self.raw_outbox[i].msg_hdr.msg_iovlen = 2
+        self.raw_outbox[i].msg_hdr.msg_name = &self.raw_names[i]

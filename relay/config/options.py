@@ -186,6 +186,13 @@ def parse_log_level(text: str, _machine: Machine) -> str:
 PLANES = ("auto", "userspace", "ebpf")
 
 
+def parse_range_socket(text: str, _machine: Machine) -> str:
+    """``auto`` or ``off``."""
+    if text not in ("auto", "off"):
+        raise ValueError("write auto or off")
+    return text
+
+
 def parse_plane(text: str, _machine: Machine) -> str:
     """Who forwards media."""
     if text not in PLANES:
@@ -337,6 +344,12 @@ OPTIONS = (
         _number("workers", 1, 256, "write the number of cores, or leave it out"),
         "Threads that forward media. [one per core]",
         alias="num-threads",
+    ),
+    Option(
+        "range-socket",
+        "auto|off",
+        parse_range_socket,
+        "Whether streams share a socket per thread where that can be had, or never. [auto]",
     ),
     Option(
         "coalesce-us",

@@ -64,5 +64,6 @@ class Settings:
     advice_turn: tuple[str, ...] = ()  # URLs of TURN servers (RFC 7065)
     log_level: str = "INFO"  # a name of the logging module
     plane: str = "auto"  # or "userspace", "ebpf"
+    range_socket: str = "auto"  # or "off"
     workers: int = field(default_factory=available_cores)  # native forwarding threads
     coalesce_us: int = 1000  # microseconds that a busy worker may wait for more packets; 0 is never

@@ -68,6 +68,7 @@ async def _run(settings: Settings) -> None:
     engine = Engine(settings)
     for gate in engine.gates:
         log.info("%s", gate)
+    log.info("%s", engine.sharing)
     ng = NgServer(engine.execute)
     async with contextlib.AsyncExitStack() as opened:
         opened.callback(engine.stop)

@@ -98,17 +98,23 @@ class Engine:
         """Of the command that is carried out: the record of a leg tells what the reply tells."""
 
     def _choose_plane(self, settings: Settings) -> Plane:
-        """Sets ``tiered``, which is the plane if the kernel has a share in it, and ``gates``."""
-        userspace = NativePlane(
-            settings.workers, coalesce=settings.coalesce_us / 1e6, on_close=self.machine.closed
+        """Sets ``userspace``; ``tiered``, the plane if the kernel has a share; and their status."""
+        steering, self.sharing = planes.share(
+            settings.range_socket, settings.workers, settings.port_min, settings.port_max
+        )
+        self.userspace = NativePlane(
+            settings.workers,
+            coalesce=settings.coalesce_us / 1e6,
+            on_close=self.machine.closed,
+            steering=steering,
         )
         try:
             local = [interface.address for interface in settings.interfaces]
-            self.tiered, self.gates = planes.choose(settings.plane, userspace, local)
+            self.tiered, self.gates = planes.choose(settings.plane, self.userspace, local)
         except BaseException:
-            userspace.stop()
+            self.userspace.stop()
             raise
-        return self.tiered or userspace
+        return self.tiered or self.userspace
 
     # Signalling.
 

@@ -16,7 +16,7 @@ from relay.dtls.identity import Identities, Identity
 from relay.forward import srtp_library
 from relay.forward.plane import Plane, PlaneFull, SrtpUnavailable
 from relay.forward.rule import Address, Change
-from relay.forward.sockets import DescriptorLimit, PortPool, PortsTaken, set_tos
+from relay.forward.sockets import DescriptorLimit, PortPool, PortsTaken
 from relay.ice import credentials
 from relay.ice.credentials import Credentials
 from relay.ports import PortError, Ports, PortsExhausted
@@ -36,7 +36,6 @@ class Machine:
         self.plane: Plane
         self.computing = Computing()
         self._identities = Identities(time.time())
-        self._sockets: dict[int, socket.socket] = {}
 
     def probe(self) -> None:
         """Open one port on every address. Raises ``OSError`` that says what to mend."""
@@ -77,14 +76,10 @@ class Machine:
 
     def _hand_over(self, sock: socket.socket, at: LocalAddress, worker: int) -> LocalPort:
         number: int = sock.getsockname()[1]
-        handle = self.plane.open(sock, worker)
-        self._sockets[handle] = sock
-        return LocalPort(handle, at, number)
+        return LocalPort(self.plane.open(sock, worker), at, number)
 
     def close(self, *ports: LocalPort) -> None:
         """See ``Resources.close``. A number is free again once the worker has let go of the socket."""
-        for port in ports:
-            self._sockets.pop(port.handle, None)
         self.plane.close(*[port.handle for port in ports])
 
     def closed(self, address: str, number: int) -> None:
@@ -93,7 +88,7 @@ class Machine:
 
     def retag(self, port: LocalPort, tos: int) -> None:
         """See ``Resources.retag``."""
-        set_tos(self._sockets[port.handle], tos)
+        self.plane.retag(port.handle, tos)
 
     def allocate_rule(self) -> int:
         """See ``Resources.allocate_rule``."""

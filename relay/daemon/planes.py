@@ -10,14 +10,45 @@ from relay.forward.offload.bpf import BpfError
 from relay.forward.offload.elf import ObjectError
 from relay.forward.offload.gates import Gate
 from relay.forward.offload.kernel import Kernel
+from relay.forward.offload.steering import Steering
 from relay.forward.offload.tiered import Lending, TieredPlane
 
 USERSPACE, EBPF = "userspace", "ebpf"
 """Values of ``--plane``; the third, ``auto``, is eBPF where it can be had."""
 
+OFF = "off"
+"""Of ``--range-socket``."""
+
+REMEDY = "run as root, or see docs/planes.md for systemd"
+
 
 class PlaneRefused(OSError):
     """``--plane=ebpf``, and it cannot be had on every address. The text says where, why, and what to do."""
+
+
+def share(wanted: str, workers: int, first: int, last: int) -> tuple[Steering | None, str]:
+    """What makes streams share a socket for each worker, and the line of the log that says so, or why not.
+
+    Ports go from ``first`` to ``last``.
+    """
+    try:
+        if wanted == OFF:
+            raise _NotShared("--range-socket=off")
+        if lacking := gates.missing_capabilities():
+            raise _NotShared(f"{lacking} missing; {REMEDY}")
+        steering = Steering(workers, first, last)
+        if steering.raw_is_permitted:
+            return steering, "user space: range socket"
+        return steering, "user space: range socket; packets leave one by one: CAP_NET_RAW missing"
+    except _NotShared as why:
+        reason = str(why)
+    except (BpfError, ObjectError, OSError) as error:
+        reason = _refusal(error, "5.9")
+    return None, f"user space: a socket for each port; no range socket: {reason}"
+
+
+class _NotShared(Exception):
+    """Why there is no range socket."""
 
 
 def choose(
@@ -44,12 +75,11 @@ def choose(
 def _with_kernel(surveyed: list[Gate]) -> tuple[Kernel | None, list[Gate]]:
     """Load and attach, or the reason why not at every gate that had none yet."""
     if lacking := gates.missing_capabilities():
-        remedy = "run as root, or see docs/planes.md for systemd"
-        return None, gates.for_want_of(surveyed, f"{lacking} missing; {remedy}")
+        return None, gates.for_want_of(surveyed, f"{lacking} missing; {REMEDY}")
     try:
         kernel = Kernel()
     except (BpfError, ObjectError, OSError) as error:
-        return None, gates.for_want_of(surveyed, _refusal(error))
+        return None, gates.for_want_of(surveyed, _refusal(error, "5.18"))
     found = gates.attach(kernel, surveyed)
     if any(gate.kind is not None for gate in found):
         return kernel, found
@@ -57,8 +87,8 @@ def _with_kernel(surveyed: list[Gate]) -> tuple[Kernel | None, list[Gate]]:
     return None, found
 
 
-def _refusal(error: Exception) -> str:
+def _refusal(error: Exception, kernel: str) -> str:
     if isinstance(error, BpfError) and error.errno == errno.EPERM:
         return f"{error}; the capabilities must be those of the machine, not of a container's own users"
     log = error.log if isinstance(error, BpfError) else ""
-    return f"{error}; kernel 5.18 or newer is needed" + (f"; the verifier said:\n{log}" if log else "")
+    return f"{error}; kernel {kernel} or newer is needed" + (f"; the verifier said:\n{log}" if log else "")

@@ -45,6 +45,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         kernel_streams=_kernel_streams(tiered, medias) if tiered is not None else 0,
         jitter=_jitter(engine, medias),
         declined={why.value: count for why, count in tiered.declined().items()} if tiered is not None else {},
+        by_shared=engine.userspace.by_shared(),
         ports=[
             PortUse(at.name, at.address, pool.used(at.address), pool.free(at.address))
             for at in engine.machine.addresses

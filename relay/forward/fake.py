@@ -37,6 +37,7 @@ from relay.forward.rule import (
     Learn,
     Rule,
 )
+from relay.forward.sockets import set_tos
 from relay.latching import WINDOW, Latch, State, Verdict
 from relay.srtp.profiles import MasterKey, Profile
 
@@ -198,6 +199,9 @@ class FakePlane:
             closed.sock.close()
             if self._on_close is not None:
                 self._on_close(*closed.address)
+
+    def retag(self, port: int, tos: int) -> None:
+        set_tos(self._ports[port].sock, tos)
 
     def allocate(self) -> int:
         if not self._free:

@@ -40,8 +40,9 @@ SUMS = (
 )
 """Fields of a row that only grow, and that live on in ``totals``."""
 
-PLANE_WIDE = ("no_rule", "events_lost", "own_sent", "own_send_error")
-"""Totals of no rule: datagrams at a port without rules, events that found no room, and ``Plane.send``."""
+PLANE_WIDE = ("no_rule", "overrun", "events_lost", "own_sent", "own_send_error")
+"""Totals of no rule: datagrams at a port without rules, and at a full queue that ports share, events that
+found no room, and ``Plane.send``."""
 
 COUNTERS = np.dtype(
     {
@@ -145,6 +146,9 @@ class Plane(Protocol):
 
     def close(self, *ports: int) -> None:
         """Stop reading. Each socket is closed once its worker has let go of it; each worker is woken once."""
+
+    def retag(self, port: int, tos: int) -> None:
+        """Mark what leaves from a port from now on; ``tos`` is the whole byte, 0 .. 255."""
 
     def allocate(self) -> int:
         """A free rule id with zeroed counters. Raises ``PlaneFull``."""

@@ -58,6 +58,7 @@ class Snapshot:
     kernel_streams: int = 0  # of streams: those whose RTP the kernel forwards
     declined: Mapping[str, int] = field(default_factory=dict)  # rules that stay in user space, by reason
     jitter: Mapping[str, float] = field(default_factory=dict)  # seconds, by quantile over streams
+    by_shared: int = 0  # datagrams that came by range sockets
     ng_requests: Mapping[tuple[str, str], Spent] = field(default_factory=dict)  # by proxy and command
     ng_bounds: Sequence[float] = ()  # upper bounds of Spent.buckets, seconds, without the last one
     ng_errors: Mapping[str, int] = field(default_factory=dict)  # by proxy
@@ -95,6 +96,7 @@ DROPS = (
     "stun_limited",
     "feedback",
     "no_rule",
+    "overrun",
 )
 """The totals that count datagrams which were not forwarded."""
 
@@ -165,6 +167,11 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
         "Rules that the kernel does not forward by, by reason; empty without eBPF",
         "reason",
         now.declined,
+    )
+    yield CounterMetricFamily(
+        "icerelay_range_socket_packets_total",
+        "Datagrams that came by a socket which ports share",
+        now.by_shared,
     )
     yield CounterMetricFamily("icerelay_sent_packets_total", "Packets sent to peers", totals["sent_packets"])
     yield CounterMetricFamily(

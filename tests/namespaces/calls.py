@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from relay.forward._fastpath import NativePlane
 from relay.forward.offload import gates
 from relay.forward.offload.kernel import Kernel, Kind
+from relay.forward.offload.steering import Steering
 from relay.forward.offload.tiered import TieredPlane
 from relay.forward.plane import Plane
 from relay.forward.rule import Address, Clock, Learn, Rule
@@ -87,10 +88,15 @@ class Setting:
     def __init__(self, lab: Lab, kind: Kind) -> None:
         self.lab, self.kind = lab, kind
 
+    def shared(self) -> NativePlane:
+        """A plane of user space whose ports share a queue."""
+        with self.lab.relay.inside():
+            return NativePlane(rules=1024, steering=Steering(1))
+
     @contextlib.contextmanager
-    def planes(self) -> Iterator[tuple[NativePlane, TieredPlane]]:
+    def planes(self, below: NativePlane | None = None) -> Iterator[tuple[NativePlane, TieredPlane]]:
         local = [self.lab.gateway(phone, v6) for phone in (self.lab.a, self.lab.b) for v6 in (False, True)]
-        below = NativePlane(rules=1024)
+        below = below or NativePlane(rules=1024)
         with self.lab.relay.inside():
             kernel = Kernel()
             found = gates.attach(kernel, gates.survey(local), [self.kind])
@@ -129,7 +135,8 @@ class Setting:
 def local_port(plane: Plane, machine: Namespace, address: str) -> tuple[int, Address]:
     sock = machine.socket(address)
     sock.setblocking(False)
-    return plane.open(sock, 0), name(sock)
+    with machine.inside():  # for what the plane opens beside it
+        return plane.open(sock, 0), name(sock)
 
 
 def nothing_for(phone: socket.socket) -> bool:

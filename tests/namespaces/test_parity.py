@@ -1,4 +1,4 @@
-"""The same packets through user space alone and through both tiers: the same arrives, the same is counted."""
+"""The same packets through each plane: the same arrives, the same is counted."""
 
 from __future__ import annotations
 
@@ -132,3 +132,17 @@ def test_both_planes_do_the_same(kind: Kind, v6: bool) -> None:
             assert plane.kernel_totals()["rtp_packets"] > ROUNDS / 3
     assert len(expected.arrived["callee"]) > ROUNDS / 4
     assert min(expected.rows[0]["rtp_skipped"], expected.rows[1]["rtp_skipped"]) > 10
+
+
+@pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("kind", [None, Kind.TCX], ids=["userspace", "TCX"])
+def test_a_shared_queue_does_the_same(kind: Kind | None, v6: bool) -> None:
+    script = datagrams(seed=30 + v6)
+    with lab() as built:
+        setting = Setting(built, kind or Kind.TCX)
+        alone = NativePlane(rules=1024)
+        expected = run(alone, setting, v6, script)
+        alone.stop()
+        with setting.planes(setting.shared()) as (below, plane):
+            assert run(plane if kind else below, setting, v6, script) == expected
+            assert below.by_shared() > (0 if kind else ROUNDS / 2)

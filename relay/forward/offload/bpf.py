@@ -19,10 +19,10 @@ _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280}
 
 MAP_CREATE, MAP_UPDATE, MAP_DELETE, PROG_LOAD, LINK_CREATE = 0, 2, 3, 5, 28
 
-SCHED_CLS, XDP = 3, 6
+SCHED_CLS, XDP, SK_LOOKUP = 3, 6, 30
 """Types of programs."""
 
-ATTACH_XDP, ATTACH_TCX_INGRESS = 37, 46
+ATTACH_SK_LOOKUP, ATTACH_XDP, ATTACH_TCX_INGRESS = 36, 37, 46
 
 GENERIC_MODE, NATIVE_MODE = 2, 4
 """Flags of an XDP link."""
@@ -64,14 +64,14 @@ def delete(map_fd: int, key: bytes) -> None:
             raise
 
 
-def load_program(name: str, type: int, code: bytes, licence: str) -> int:
-    """The descriptor of a verified program."""
+def load_program(name: str, type: int, code: bytes, licence: str, place: int = 0) -> int:
+    """The descriptor of a verified program. ``place`` is where it will be attached; some types need it."""
     terms = licence.encode() + b"\0"
 
     def attributes(level: int, log: ctypes.Array[ctypes.c_char] | None) -> bytes:
         size, where = (len(log), ctypes.addressof(log)) if log is not None else (0, 0)
         head = struct.pack("<2I2Q2IQ", type, len(code) // 8, _at(code), _at(terms), level, size, where)
-        return head + struct.pack("<8x16s", _name(name))
+        return head + struct.pack("<8x16s4xI", _name(name), place)
 
     try:
         return _call(PROG_LOAD, attributes(0, None), f"program {name}")
@@ -84,9 +84,9 @@ def load_program(name: str, type: int, code: bytes, licence: str) -> int:
             raise BpfError(refused.errno or 0, f"program {name}", "\n".join(lines[-LOG_LINES:])) from None
 
 
-def attach(program: int, device: int, where: int, flags: int = 0) -> int:
-    """The descriptor of a link between a program and a device."""
-    return _call(LINK_CREATE, struct.pack("<4I16x", program, device, where, flags), "attaching the program")
+def attach(program: int, target: int, where: int, flags: int = 0) -> int:
+    """The descriptor of a link between a program and a device, or a network namespace (its descriptor)."""
+    return _call(LINK_CREATE, struct.pack("<4I16x", program, target, where, flags), "attaching the program")
 
 
 def _name(name: str) -> bytes:

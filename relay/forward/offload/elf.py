@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-PROGRAMS = ("xdp", "tc")
-"""Sections with a program each."""
+PROGRAMS = ("xdp", "tc", "sk_lookup")
+"""Sections with a program each, those that the file has."""
 
 R_BPF_64_64 = 1
 """Relocation of the 64-bit load of a map, 16 bytes long."""
@@ -84,6 +84,7 @@ def parse(file: bytes) -> Object:
         programs = {
             name: Program(by_name[name].data, _relocations(by_name[f".rel{name}"].data, symbols))
             for name in PROGRAMS
+            if name in by_name
         }
         return Object(programs, maps, _text(by_name["license"].data), _text(by_name["source"].data))
     except (struct.error, KeyError, IndexError, OverflowError, UnicodeDecodeError) as error:

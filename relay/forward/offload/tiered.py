@@ -233,6 +233,10 @@ class TieredPlane:
             self._ports.pop(port, None)
         self._below.close(*ports)
 
+    def retag(self, port: int, tos: int) -> None:
+        """See ``Plane.retag``."""
+        self._below.retag(port, tos)
+
     def allocate(self) -> int:
         """See ``Plane.allocate``."""
         id = self._below.allocate()

@@ -128,6 +128,7 @@ def test_a_wrong_listening_address_is_refused(text: str, complaint: str) -> None
         ({"tos": "256"}, "--tos=256: TOS bytes go from 0 to 255"),
         ({"log_level": "loud"}, "--log-level=loud: write 0 to 7"),
         ({"workers": "0"}, "--workers=0: workers go from 1"),
+        ({"range_socket": "on"}, "--range-socket=on: write auto or off"),
         ({"coalesce_us": "20000"}, "--coalesce-us=20000: microseconds go from 0 to 10000"),
         ({"prot_min": "1"}, "--prot-min=1: no such option; did you mean port-min?"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from relay.forward._fastpath import NativePlane
+from relay.forward.offload.steering import Steering
 from relay.forward.rule import Address
 
 Phones = Callable[[str], socket.socket]
@@ -16,9 +17,15 @@ LocalPorts = Callable[[NativePlane, str], tuple[int, Address]]
 """Opens a port of the plane on a local address: handle and address."""
 
 
+@pytest.fixture(params=["a socket for each port", "range socket"])
+def steering(request: pytest.FixtureRequest) -> Steering | None:
+    """The plane that gets it closes it. Needs root."""
+    return Steering(1) if request.param == "range socket" else None
+
+
 @pytest.fixture
-def plane() -> Iterator[NativePlane]:
-    native = NativePlane(rules=1024)
+def plane(steering: Steering | None) -> Iterator[NativePlane]:
+    native = NativePlane(rules=1024, steering=steering)
     yield native
     native.stop()
 

@@ -12,6 +12,7 @@ import pytest
 from relay.forward._fastpath import NativePlane
 from relay.forward.fake import FakePlane
 from relay.forward.fake_srtp import Keys
+from relay.forward.offload.steering import Steering
 from relay.forward.plane import SUMS, Dtls, Event, Stun
 from relay.forward.rule import Address, Change, Clock, Drop, Learn, Marks, Rule, StunKeys
 from relay.srtp.profiles import MasterKey, profile_named
@@ -321,6 +322,31 @@ def test_twins_agree_on_random_calls(seed: int, window: float, keys: int, phones
                 twins.close_keys()
                 twins.open_keys()
             twins.exchange(twins.rng.randrange(3), twins.rng.randint(1, 30), now=float(step))
+    finally:
+        native.stop()
+        fake.stop()
+
+
+@pytest.mark.parametrize("keys", [0, 3])
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_a_shared_queue_changes_nothing(seed: int, keys: int, phones: Phones) -> None:
+    """One datagram after the other: those of a settled peer and of a stranger wait in different queues."""
+    native, fake = NativePlane(rules=64, window=0.0, steering=Steering(1)), FakePlane(rules=64, window=0.0)
+    twins = Twins(random.Random(seed), native, fake, [phones(host) for host in HOSTS * 3])
+    try:
+        twins.open_ports(3)
+        for _ in range(keys):
+            twins.open_keys()
+        for step in range(40):
+            if step < 4:
+                twins.apply([twins.random_rule(twins.allocate())])
+            elif twins.rng.random() < 0.3:
+                twins.apply([change_of(twins, twins.rng.choice(list(twins.rules.values())))])
+            elif len(twins.rules) > 2 and twins.rng.random() < 0.1:
+                twins.apply([Drop(twins.rng.choice(list(twins.rules)))])
+            for _ in range(8):
+                twins.exchange(twins.rng.randrange(3), 1, now=float(step))
+        assert native.by_shared() > 0
     finally:
         native.stop()
         fake.stop()

@@ -27,7 +27,8 @@ BUSY = Snapshot(
     closed={"deleted": 5, "offer timeout": 1, "out of something": 1},
     totals={
         "rtp_packets": 100, "rtp_bytes": 17200, "rtcp_packets": 3, "rtcp_bytes": 300, "sent_packets": 101,
-        "sent_bytes": 17000, "stranger": 4, "malformed": 1, "send_error": 2, "no_rule": 9, "events_lost": 8,
+        "sent_bytes": 17000, "stranger": 4, "malformed": 1, "send_error": 2, "no_rule": 9, "overrun": 7,
+        "events_lost": 8,
     },
     ports=[PortUse("pub", "192.0.2.7", 28, 9972), PortUse("pub", "2001:db8::7", 0, 10000)],
     ng_requests={
@@ -87,7 +88,7 @@ def test_drops_are_counted_by_reason() -> None:
     drops = {key[1]: value for key, value in found.items() if key[0] == "icerelay_dropped_packets_total"}
     assert drops == {
         "stranger": 4, "malformed": 1, "no_output": 0, "no_peer": 0, "send_error": 2, "stun": 0, "auth": 0,
-        "replay": 0, "stun_limited": 0, "feedback": 0, "no_rule": 9,
+        "replay": 0, "stun_limited": 0, "feedback": 0, "no_rule": 9, "overrun": 7,
     }  # fmt: skip
 
 

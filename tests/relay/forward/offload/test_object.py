@@ -14,13 +14,18 @@ from hypothesis import strategies as st
 from relay.forward.offload import elf
 from relay.forward.offload.kernel import COUNT, FLOW_SIZE, KEY_SIZE
 
-SOURCES = [Path(__file__).parents[4] / "ext" / name for name in ("offload.bpf.c", "track.h")]
-FILE = importlib.resources.files("relay").joinpath("data/offload.bpf.o").read_bytes()
+SOURCES = Path(__file__).parents[4] / "ext"
+DATA = importlib.resources.files("relay").joinpath("data")
+FILE = DATA.joinpath("offload.bpf.o").read_bytes()
 
 
-def test_the_object_was_built_from_the_source_beside_it() -> None:
-    source = b"".join(file.read_bytes() for file in SOURCES)
-    assert elf.parse(FILE).source == hashlib.sha256(source).hexdigest(), "run `make bpf`"
+@pytest.mark.parametrize(
+    ("program", "names"), [("offload", ("offload.bpf.c", "track.h")), ("steer", ("steer.bpf.c",))]
+)
+def test_the_object_was_built_from_the_source_beside_it(program: str, names: tuple[str, ...]) -> None:
+    source = b"".join((SOURCES / name).read_bytes() for name in names)
+    built = elf.parse(DATA.joinpath(f"{program}.bpf.o").read_bytes())
+    assert built.source == hashlib.sha256(source).hexdigest(), "run `make bpf`"
 
 
 def test_tables_are_as_python_writes_and_reads_them() -> None:
