@@ -96,7 +96,7 @@ cdef void obey(worker *self) noexcept nogil:
         elif order.kind == CLOSE:
             close_port(self, order.subject)
         elif order.kind == FORGET:
-            self.keys[order.subject].life = 0
+            STORE32(&self.keys[order.subject].life, 0)
             self.told = True
         else:
             for i in range(order.count):
@@ -243,6 +243,7 @@ cdef void run(worker *self) noexcept nogil:
             if self.told:
                 tell(self)
         keep_pace(&self.pace, taken, self.now)
+    open_buffers(self)
 
 
 cdef void rest(worker *self, int64_t began) noexcept nogil:
@@ -270,11 +271,27 @@ cdef int serve(worker *self, uint32_t index, uint32_t events) noexcept nogil:
         return 0
     if events & EPOLLERR:
         discard_errors(fd)
+    open_buffers(self)
     count = recvmmsg(fd, self.inbox, BATCH, MSG_DONTWAIT, NULL)
+    wall_off(self, count)
     for slot in range(count):
         arrive(self, index, slot)
     flush(self)
     return max(count, 0)
+
+
+cdef inline void open_buffers(worker *self) noexcept nogil:
+    """To the kernel, which writes into them, or to whoever gets this memory next."""
+    cdef int i
+    for i in range(BATCH):
+        ALLOW_ALL(self.buffers[i], BUFFER)
+
+
+cdef inline void wall_off(worker *self, int count) noexcept nogil:
+    """What stands behind a datagram is an older one's: nobody is to read it."""
+    cdef int i
+    for i in range(count):
+        FORBID_BEHIND(self.buffers[i], self.inbox[i].msg_len, BUFFER)
 
 
 cdef void discard_errors(int fd) noexcept nogil:

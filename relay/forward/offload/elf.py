@@ -86,7 +86,7 @@ def parse(file: bytes) -> Object:
             for name in PROGRAMS
         }
         return Object(programs, maps, _text(by_name["license"].data), _text(by_name["source"].data))
-    except (struct.error, KeyError, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, KeyError, IndexError, OverflowError, UnicodeDecodeError) as error:
         raise ObjectError(f"not an object file of ours: {error}") from error
 
 
