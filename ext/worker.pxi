@@ -274,6 +274,7 @@ cdef int serve(worker *self, uint32_t index, uint32_t events) noexcept nogil:
     open_buffers(self)
     count = recvmmsg(fd, self.inbox, BATCH, MSG_DONTWAIT, NULL)
     wall_off(self, count)
+    obey(self)  # some of these may have been sent after a change that came since the turn began
     for slot in range(count):
         arrive(self, index, slot)
     flush(self)

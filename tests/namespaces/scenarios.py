@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from relay.forward.fake_srtp import Keys
 from relay.forward.rule import Learn, StunKeys
@@ -168,7 +169,7 @@ def a_long_talk(stage: Stage) -> None:
         stage.says(who, dice.choice((spoken, spoken, typed, dice.choice(noise))), to=side)
 
 
-SCENARIOS = {
+SCENARIOS: dict[Callable[[Stage], None], int] = {
     a_conversation: 20,
     packets_that_come_in_pieces: 8,
     noise_in_a_call: 8,

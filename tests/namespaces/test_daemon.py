@@ -65,12 +65,13 @@ def sdp(phone: socket.socket, held: bool = False) -> str:
 class Proxy:
     """Places one call over the relay."""
 
-    def __init__(self, machine: Namespace) -> None:
+    def __init__(self, machine: Namespace, call_id: str = "call") -> None:
+        self._call_id = call_id
         with machine.inside():
             self._client = NgClient(NG)
 
     def ask(self, command: str, **keys: Any) -> dict[str, Any]:
-        reply = self._client.ask(command, call_id="call", from_tag="a", **keys)
+        reply = self._client.ask(command, call_id=self._call_id, from_tag="a", **keys)
         assert reply["result"] == "ok", reply
         return reply
 
@@ -208,7 +209,7 @@ def test_no_packet_to_a_phone_on_hold_after_the_reply(network: Lab) -> None:
         call.proxy.place(call.caller, call.callee, held=True)
         for seq in range(1, 51):
             call.callee.send(rtp(seq))
-        until(lambda: _metric(network, 'icerelay_dropped_packets_total{reason="no_output"}') == 50)
+        until(lambda: metric(network, 'icerelay_dropped_packets_total{reason="no_output"}') == 50)
         assert nothing_for(call.caller)
         call.proxy.place(call.caller, call.callee)
         call.callee.send(rtp(51))
@@ -251,12 +252,12 @@ def test_counters_and_metrics_tell_the_planes_apart(network: Lab) -> None:
             call.callee.recv(2000)
         sent = call.sent + 100
         assert call.proxy.ask("query")["totals"]["RTP"]["packets"] == sent
-        in_kernel = _metric(network, 'rtpengine_packets_total{type="kernel"}')
+        in_kernel = metric(network, 'rtpengine_packets_total{type="kernel"}')
         assert 100 < in_kernel < sent
-        assert _metric(network, 'rtpengine_packets_total{type="userspace"}') == sent - in_kernel
-        assert _metric(network, 'rtpengine_mediastreams{type="kernel"}') == 2
-        assert _metric(network, 'rtpengine_mediastreams{type="userspace"}') == 2
-        until(lambda: _metric(network, 'icerelay_declined_rules{reason="no_rtp"}') == 2)
+        assert metric(network, 'rtpengine_packets_total{type="userspace"}') == sent - in_kernel
+        assert metric(network, 'rtpengine_mediastreams{type="kernel"}') == 2
+        assert metric(network, 'rtpengine_mediastreams{type="userspace"}') == 2
+        until(lambda: metric(network, 'icerelay_declined_rules{reason="no_rtp"}') == 2)
 
 
 def test_a_call_that_only_the_kernel_sees_does_not_time_out(network: Lab) -> None:
@@ -267,14 +268,14 @@ def test_a_call_that_only_the_kernel_sees_does_not_time_out(network: Lab) -> Non
             call.caller.send(rtp(1))
             call.callee.recv(2000)
             select.select([], [], [], 0.02)
-            return _metric(network, "rtpengine_uptime_seconds") > started + 3
+            return metric(network, "rtpengine_uptime_seconds") > started + 3
 
-        started = _metric(network, "rtpengine_uptime_seconds")
+        started = metric(network, "rtpengine_uptime_seconds")
         until(talk_on)
         assert "call ended" not in process.output
 
 
-def _metric(network: Lab, sample: str) -> float:
+def metric(network: Lab, sample: str) -> float:
     """0 for one that is not there."""
     with network.relay.inside(), urllib.request.urlopen(f"http://{HTTP}/metrics", timeout=5) as page:
         lines = page.read().decode().splitlines()
