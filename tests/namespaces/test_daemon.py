@@ -45,7 +45,7 @@ def network() -> Iterator[Lab]:
 def running(machine: Namespace, *options: str, wrapper: tuple[str, ...] = ()) -> Iterator[Process]:
     process = daemon(machine, *options, wrapper=wrapper)
     try:
-        process.wait_for_output("ready")
+        process.wait_for_output("ready", timeout=30.0)
         yield process
     finally:
         process.stop()
