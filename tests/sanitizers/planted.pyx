@@ -22,12 +22,12 @@ def read_behind_a_datagram(NativePlane plane, uint32_t length):
     return plane._workers[0].buffers[0][length]
 
 
-def look_at_one_rule_too_many(NativePlane plane):
-    """A port that claims more rules than it has room for."""
-    cdef port_t port
-    memset(&port, 0, sizeof(port_t))
-    port.count = MAX_OUTPUTS + 1
-    return wants_stun(plane._workers[0], &port)
+def look_at_one_ssrc_too_many():
+    """Keys that claim more SSRCs than they have room for."""
+    cdef direction keys
+    memset(&keys, 0, sizeof(direction))
+    keys.count, keys.latest = MAX_SSRCS + 1, MAX_SSRCS
+    return knows(&keys, 1)
 
 
 def write_what_is_the_workers(NativePlane plane):
