@@ -57,7 +57,10 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Build]:
 
 @pytest.mark.parametrize(
     ("sanitizer", "left_out"),
-    [("address", (ABOUT_MEMORY, ABOUT_THE_KERNEL)), ("thread", (ABOUT_THE_KERNEL, ABOUT_PACKETS))],
+    [
+        ("address", (ABOUT_MEMORY, ABOUT_THE_KERNEL)),
+        ("thread", (ABOUT_MEMORY, ABOUT_THE_KERNEL, ABOUT_PACKETS)),
+    ],
     ids=["address", "thread"],
 )
 def test_the_planes_own_tests_show_it_nothing(
