@@ -1,7 +1,7 @@
 # make demo    place a call through the relay and show what happened to it; needs no root
 # make test    style, types, floors and all tests, with real peers; needs root, for network namespaces
 # make bench   what the relay costs beside rtpengine, in numbers and as a page; ten minutes
-# make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither (root; docs/ice-lab.md)
+# make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither; some 35 minutes (root; docs/ice-lab.md)
 # make lint    style, types and floors only
 # make bpf     build the eBPF program again after a change of its source; needs clang
 # make clean   back to a fresh clone
@@ -9,8 +9,8 @@
 # Which Python makes the virtual environment: 3.11 or newer.
 PYTHON ?= python3
 # Debian packages of the programs that the tests call through.
-PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules nftables \
-	openssl redis-server sip-tester
+PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules \
+	kamailio-websocket-modules nftables openssl redis-server rtpengine-daemon sip-tester
 # Debian's package of the relay that ours is measured against, and what to leave out or make shorter.
 RIVAL := rtpengine-daemon
 BENCH ?=
@@ -48,9 +48,9 @@ lint: .venv/for-development
 # The object is committed: whoever installs icerelay needs no clang. A test compares the hash in it with the source.
 bpf: $(BPF)
 
-$(BPF): ext/offload.bpf.c
+$(BPF): ext/offload.bpf.c ext/track.h
 	$(CLANG) -target bpfel -mcpu=v2 -O2 -Wall -Wextra -Werror -fno-addrsig -fno-ident \
-		-DSOURCE="\"$$(sha256sum $< | cut -d ' ' -f 1)\"" -c -o $@ $<
+		-DSOURCE="\"$$(cat $^ | sha256sum | cut -d ' ' -f 1)\"" -c -o $@ $<
 
 peers:
 	@.ci/need peers $(PEERS)

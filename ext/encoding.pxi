@@ -24,6 +24,12 @@ cdef encode(rule, dict life, whole_rule *whole):
     for index, id in enumerate(rule.rtcp):
         whole.fan.rtcp[<int>index].rule, whole.fan.rtcp[<int>index].life = id, life.get(id, 0)
     to.rtp, to.rtcp = whole.fan.rtp[0], whole.fan.rtcp[0]
+    if rule.clock is not None:
+        if not 0 < rule.clock.rate <= specified.MAX_RATE:
+            raise ValueError(f"rule {rule.id}: a clock of {rule.clock.rate} Hz")
+        to.clock = rule.clock.rate
+        for number in rule.clock.payload_types:
+            to.clocked[<int>number >> 6] |= <uint64_t>1 << (<int>number & 63)
     if rule.stun_keys is not None:
         encode_stun_keys(rule, whole)
     if rule.marks is not None:

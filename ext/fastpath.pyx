@@ -26,8 +26,8 @@ from collections import deque
 
 import numpy as np
 
-from relay.forward import rule as specified, srtp_library
-from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Latched, PlaneFull, Stun
+from relay.forward import plane as interface, rule as specified, srtp_library
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Latched, PlaneFull, Reported, Stun
 from relay.forward.rule import Drop
 from relay.latching import PROOF, STEP, WINDOW as LEARN_WINDOW
 
@@ -47,15 +47,17 @@ include "latching.pxi"
 include "sha1.pxi"
 include "stun.pxi"
 include "bundle.pxi"
+include "reports.pxi"
 include "burst.pxi"
 include "packets.pxi"
 include "encoding.pxi"
+include "unused.pxi"
 include "probes.pxi"
 
 assert (PROOF, STEP, specified.MAX_SOURCES) == (RUN_PROOF, RUN_STEP, MAX_SOURCES)
 assert specified.MAX_OUTPUTS == MAX_OUTPUTS
 assert (specified.MAX_USERNAME, specified.CHECKS_PER_SECOND) == (MAX_USERNAME, CHECKS_PER_SECOND)
-assert COUNTERS.itemsize == sizeof(counters_t)
+assert (COUNTERS.itemsize, interface.MAX_REPORTED) == (sizeof(counters_t), MAX_REPORTED)
 assert srtp_library.TAIL <= TAIL
 
 LONGEST_WAIT = 0.01  # seconds; more would be heard
@@ -94,6 +96,7 @@ cdef class NativePlane:
     cdef ice_t *_ice
     cdef bundle_t *_bundles
     cdef counters_t *_native_counters
+    cdef reports_t *_reports
     cdef port_t *_ports
     cdef crowd_t *_crowds
     cdef keys_t *_native_keys
@@ -116,7 +119,7 @@ cdef class NativePlane:
         self._tables = [
             _Table(sizeof(row), rules), _Table(sizeof(counters_t), rules), _Table(sizeof(port_t), PORTS),
             _Table(sizeof(keys_t), rules), _Table(sizeof(fan_t), rules), _Table(sizeof(ice_t), rules),
-            _Table(sizeof(bundle_t), rules), _Table(sizeof(crowd_t), PORTS),
+            _Table(sizeof(bundle_t), rules), _Table(sizeof(crowd_t), PORTS), _Table(sizeof(reports_t), rules),
         ]
         self._rows = <row *>(<_Table>self._tables[0]).start
         self._native_counters = <counters_t *>(<_Table>self._tables[1]).start
@@ -126,6 +129,7 @@ cdef class NativePlane:
         self._ice = <ice_t *>(<_Table>self._tables[5]).start
         self._bundles = <bundle_t *>(<_Table>self._tables[6]).start
         self._crowds = <crowd_t *>(<_Table>self._tables[7]).start
+        self._reports = <reports_t *>(<_Table>self._tables[8]).start
         self._counters = np.frombuffer((<_Table>self._tables[1]).memory, COUNTERS)
         self._free_ports, self._free_rules, self._free_keys = _Unused(PORTS), _Unused(rules), _Unused(rules)
         self._open, self._at_port, self._place, self._life, self._keys = {}, {}, {}, {}, {}
@@ -157,7 +161,7 @@ cdef class NativePlane:
         new.events = <event *>(<_Table>tables[2]).start
         new.rows, new.counters, new.ports = self._rows, self._native_counters, self._ports
         new.fans, new.ice, new.bundles, new.crowds = self._fans, self._ice, self._bundles, self._crowds
-        new.keys, new.srtp = self._native_keys, &self._srtp
+        new.reports, new.keys, new.srtp = self._reports, self._native_keys, &self._srtp
         new.number = number + 1
         new.window = window
         new.news = self._news
@@ -279,6 +283,19 @@ cdef class NativePlane:
             dropped = [change.id for change in batch if isinstance(change, Drop)]
             self._pending[worker].append((ticket, encoded, dropped, None, None))
 
+    def lend(self, rule, track):
+        """Keep the state of what ``rule`` receives in ``track`` (``kernel.COUNT``), where the kernel has it
+        as well; None: here again. With a track it returns when the worker does so.
+        """
+        cdef uintptr_t where = 0 if track is None else track.ctypes.data
+        place = self._place.get(rule)
+        if self._stopped or place is None:
+            return
+        self._queue(place[0], LEND, rule, NULL, 0, where)
+        self._wake(place[0])
+        if track is not None:
+            self._settle(self._workers[<int>place[0]])
+
     def send(self, port, remote, bytes datagram):
         """Raises ``ValueError`` if ``remote`` is not a numeric address."""
         cdef address to
@@ -318,6 +335,9 @@ cdef class NativePlane:
 
     def row(self, rule):
         return self.counters()[rule]
+
+    def reports(self, uint32_t rule):
+        return told(&self._reports[rule]) if rule in self._life else ()
 
     def totals(self):
         self._reclaim()
@@ -449,7 +469,9 @@ cdef class NativePlane:
         self._wake(number)
         return ticket
 
-    cdef uint64_t _queue(self, int number, int kind, uint32_t subject, change *changes, uint32_t count):
+    cdef uint64_t _queue(
+        self, int number, int kind, uint32_t subject, change *changes, uint32_t count, uintptr_t track=0
+    ):
         """As ``_push``; the worker need not look before ``_wake``."""
         cdef worker *to = self._workers[number]
         cdef uint64_t ticket = to.command_tail
@@ -459,6 +481,7 @@ cdef class NativePlane:
             with nogil:
                 usleep(50)
         slot.kind, slot.subject, slot.changes, slot.count = kind, subject, changes, count
+        slot.track = <track_t *>track
         STORE_RELEASE(&to.command_tail, ticket + 1)
         return ticket
 
@@ -525,6 +548,8 @@ cdef class NativePlane:
         for index, name in enumerate(SUMS):
             self._totals[name] += sums[<int>index]
         memset(&self._native_counters[id], 0, sizeof(counters_t))
+        if self._reports[id].used:  # else its page may still cost nothing
+            memset(&self._reports[id], 0, sizeof(reports_t))
         self._free_rules.give_back(id)
 
     cdef _close_socket(self, sock):
@@ -532,28 +557,6 @@ cdef class NativePlane:
         sock.close()
         if self._on_close is not None:
             self._on_close(*address)
-
-
-class _Unused:
-    """Numbers 0 .. limit-1 that nobody uses; what was given back rests behind ``REST`` others."""
-
-    REST = 256
-
-    def __init__(self, limit):
-        self.limit = limit
-        self.touched = 0
-        self._returned = deque()
-
-    def take(self, what):
-        if self._returned and (len(self._returned) > self.REST or self.touched == self.limit):
-            return self._returned.popleft()
-        if self.touched == self.limit:
-            raise PlaneFull(f"all {self.limit} {what} are in use")
-        self.touched += 1
-        return self.touched - 1
-
-    def give_back(self, number):
-        self._returned.append(number)
 
 
 class _Keys:

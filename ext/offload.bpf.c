@@ -15,6 +15,8 @@
  * structs. The declarations of the kernel's interface (include/uapi/linux/bpf.h) are
  * the few that are used, so that clang alone can build it. */
 
+#include "track.h"
+
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -105,8 +107,11 @@ struct flow {
     u8 padding;
     u32 device;        /* through which it has to leave; host order, as what follows */
     u32 slot;          /* in the table of counts */
+    u64 clocked[2];    /* payload types whose packets tell the jitter, a bit for each */
+    u32 clock;         /* of their RTP clock, Hz */
+    u32 padding_too;
 };
-_Static_assert(sizeof(struct flow) == 64, "a flow has no holes");
+_Static_assert(sizeof(struct flow) == 88, "a flow has no holes");
 
 struct count {         /* user space reads it in place */
     u64 packets;
@@ -116,8 +121,11 @@ struct count {         /* user space reads it in place */
     u16 sequence;
     u8 payload_type;
     u8 padding;
+    u64 skipped;       /* sequence numbers, and packets that were late or came twice */
+    u64 late;
+    struct track track; /* the stream's, while the kernel has it: user space tracks here as well */
 };
-_Static_assert(sizeof(struct count) == 32, "a count has no holes");
+_Static_assert(sizeof(struct count) == 72, "a count has no holes");
 
 struct map flows SECTION("maps") = {HASH, sizeof(struct flow_key), sizeof(struct flow), 65536, ALLOCATE_LATER};
 struct map counts SECTION("maps") = {ARRAY, sizeof(u32), sizeof(struct count), 65536, MAPPABLE};
@@ -265,6 +273,9 @@ INLINE int has_way(void *context, const struct flow *flow, u32 family, u32 ingre
 INLINE void tally(const struct flow *flow, const struct udp *udp, const struct rtp *rtp)
 {
     struct count *count = lookup(&counts, &flow->slot);
+    u8 type = rtp->payload_type & 127;
+    u32 clock = flow->clocked[type >> 6] >> (type & 63) & 1 ? flow->clock : 0;
+    int skipped;
 
     if (!count)
         return;
@@ -273,7 +284,12 @@ INLINE void tally(const struct flow *flow, const struct udp *udp, const struct r
     count->last = monotonic();
     count->ssrc = __builtin_bswap32(rtp->ssrc);
     count->sequence = NET16(rtp->sequence);
-    count->payload_type = rtp->payload_type & 127;
+    count->payload_type = type;
+    skipped = track_packet(&count->track, count->ssrc, count->sequence, __builtin_bswap32(rtp->timestamp), clock, count->last);
+    if (skipped > 0)
+        __sync_fetch_and_add(&count->skipped, skipped);
+    if (skipped < 0)
+        __sync_fetch_and_add(&count->late, 1);
 }
 
 INLINE u64 new_addresses4(const struct ipv4 *ip, const struct flow *flow)

@@ -28,6 +28,7 @@ cdef void classify(const uint8_t *data, uint32_t length, media *what) noexcept n
             what.kind = RTP
             what.payload_type = data[1] & 127
             what.seq = (data[2] << 8) | data[3]
+            what.timestamp = big_endian(data + 4)
             what.ssrc = big_endian(data + 8)
 
 
@@ -186,6 +187,7 @@ cdef void accept(worker *self, row *here, unsigned int slot, const media *what, 
     if kind == RTCP:
         BUMP(&counters.rtcp_packets, 1)
         BUMP(&counters.rtcp_bytes, what.length)
+        hear_reports(self, leader, self.buffers[slot], length)
         forward(self, here, rtcp_outputs(self, rule), rule.rtcp_count, slot, length, kind)
         return
     BUMP(&counters.rtp_packets, 1)
@@ -194,7 +196,23 @@ cdef void accept(worker *self, row *here, unsigned int slot, const media *what, 
         STORE32(&counters.ssrc, what.ssrc)
         STORE16(&counters.seq, what.seq)
         STORE8(&counters.payload_type, what.payload_type)
+        track(self, here, what)
     forward(self, here, rtp_outputs(self, rule), rule.rtp_count, slot, length, kind)
+
+
+cdef inline void track(worker *self, row *here, const media *what) noexcept nogil:
+    """Loss and jitter."""
+    cdef counters_t *counters = &self.counters[here.rule.id]
+    cdef track_t *state = &here.track if here.lent == NULL else here.lent
+    cdef uint8_t number = what.payload_type
+    cdef uint32_t clock = here.rule.clock if here.rule.clocked[number >> 6] >> (number & 63) & 1 else 0
+    cdef int skipped = track_packet(state, what.ssrc, what.seq, what.timestamp, clock, self.now)
+    if skipped > 0:
+        BUMP(&counters.rtp_skipped, skipped)
+    elif skipped < 0:
+        BUMP(&counters.rtp_late, 1)
+    STORE32(&counters.jitter, state.jitter)
+    STORE32(&counters.clock, state.clock)
 
 
 # ---- out
@@ -238,6 +256,7 @@ cdef void queue(
     """
     cdef port_t *port = &self.ports[there.rule.port]
     cdef uint8_t *data = self.buffers[slot]
+    cdef uint32_t whole = length
     cdef unsigned int i
     cdef socklen_t name
     if self.out_count == OUTBOX or (self.out_count and self.out_fd != port.fd):
@@ -259,6 +278,8 @@ cdef void queue(
     if is_secured(there) and seal(self, there, data, &length, kind == RTCP):
         BUMP(&self.counters[origin].send_error, 1)
         return
+    if kind == RTCP:
+        note_sent(&self.reports[there.rule.id], self.buffers[slot], whole, self.now)
     self.out_fd = port.fd
     self.out_from[i] = origin
     self.out_to[i] = there.rule.id

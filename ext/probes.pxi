@@ -63,3 +63,50 @@ cdef class Pace:
     def pause(self, double spent):
         """Seconds to wait after a turn of ``spent`` seconds."""
         return pause_after(&self.pace, <int64_t>(spent * 1e9)) / 1e9
+
+
+cdef class ReportReader:
+    """What a worker keeps of the RTCP of one rule."""
+
+    cdef _Table memory
+    cdef worker *self
+    cdef row here
+    cdef reports_t reports
+
+    def __cinit__(self):
+        self.memory = _Table(sizeof(worker), 1)
+        self.self = <worker *>self.memory.start
+        self.self.reports = &self.reports
+
+    def leaves(self, bytes compound, double now):
+        """Towards the peer, at ``now`` seconds."""
+        note_sent(&self.reports, <const uint8_t *>compound, len(compound), <int64_t>(now * 1e9))
+
+    def comes(self, bytes compound, double now):
+        """From the peer."""
+        self.self.now = <int64_t>(now * 1e9)
+        hear_reports(self.self, &self.here, <const uint8_t *>compound, len(compound))
+
+    def told(self):
+        """See ``Plane.reports``."""
+        return told(&self.reports)
+
+
+cdef class Tracker:
+    """Loss and jitter of one stream: relay/forward/fake_track.py."""
+
+    cdef track_t state
+
+    def packet(self, uint32_t ssrc, uint16_t sequence, uint32_t timestamp, uint32_t clock, uint64_t now):
+        """Numbers skipped before it, or -1: it was late or came twice."""
+        return track_packet(&self.state, ssrc, sequence, timestamp, clock, now)
+
+    @property
+    def jitter(self):
+        """16 times that of section A.8."""
+        return self.state.jitter
+
+    @property
+    def clock(self):
+        """Hz."""
+        return self.state.clock

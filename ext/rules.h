@@ -1,7 +1,6 @@
 /* What the forwarding plane knows: ports, rules, latches, counters.
  *
- * Plain C structs without pointers, so that a kernel program can share them.
- * Addresses and their ports are in network byte order, everything else is in
+ * Plain C structs. Addresses and their ports are in network byte order, everything else is in
  * the machine's. One worker thread owns a row and is the only one that writes
  * it; fields that Python reads while it does are written with the atomic
  * stores below, which are plain moves on x86-64 and arm64.
@@ -12,11 +11,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "track.h"
+
 #define MAX_SOURCES 32       /* relay.forward.rule.MAX_SOURCES */
 #define MAX_USERNAME 265     /* relay.forward.rule.MAX_USERNAME */
 #define MAX_MID 32           /* relay.forward.rule.MAX_MID */
 #define MAX_ANNOUNCED 16     /* relay.forward.rule.MAX_ANNOUNCED */
 #define MAX_LEARNT 32        /* SSRCs of a bundle of which the media is known */
+#define MAX_REPORTED 4       /* relay.forward.plane.MAX_REPORTED */
 #define MAX_OUTPUTS 64       /* per rule and kind; also rules per port */
 #define NO_PORT UINT32_MAX
 #define NO_RULE UINT32_MAX
@@ -125,6 +127,8 @@ struct rule {
     struct output rtcp;
     uint32_t settled;    /* a bit for each source from which checks are answered here */
     uint32_t leader;     /* of its bundle: rule id plus one; 0: the rule is in none */
+    uint32_t clock;      /* of the payload types in `clocked`, Hz (relay/forward/rule.py, Clock); 0: none */
+    uint64_t clocked[2]; /* a bit for each */
     uint8_t learn;
     uint8_t asymmetric;
     uint8_t stun;
@@ -171,6 +175,8 @@ struct row {
     struct shared_address send_to;
     struct latch latch;
     struct rule rule;
+    struct track track;
+    struct track *lent; /* where the kernel tracks as well; NULL: nowhere, and `track` is up to date */
 };
 _Static_assert(sizeof(struct row) <= 320, "a rule of a plain call is a few cache lines");
 
@@ -194,15 +200,44 @@ struct counters {
     uint64_t stun_limited;
     uint64_t no_media;
     uint64_t feedback;
+    uint64_t rtp_skipped;
+    uint64_t rtp_late;
     int64_t last_packet; /* CLOCK_MONOTONIC, ns; 0: never */
     int64_t last_check;
     uint32_t ssrc;
     uint16_t seq;
     uint8_t payload_type;
     uint8_t state;       /* enum latch_state */
-    uint64_t unused[3];
+    uint32_t jitter;     /* of struct track, as `clock` is */
+    uint32_t clock;
 };
 _Static_assert(sizeof(struct counters) == 192, "three cache lines, shared with no other row");
+
+/* One SSRC that a rule's peer is sent, and what the peer says of it
+ * (RFC 3550, section 6.4.1): relay/forward/plane.py, Reported. */
+struct reported {
+    uint64_t ssrc;
+    uint64_t blocks;      /* report blocks about it */
+    uint64_t fraction;    /* sum of their fractions lost, in 1/256 */
+    uint64_t lost;        /* cumulative, as said last */
+    uint64_t jitter;      /* sum, in units of the RTP timestamp */
+    uint64_t round_trips; /* how many of the blocks tell the round trip to the peer */
+    uint64_t round_trip;  /* their sum, in microseconds */
+};
+
+/* A sender report on its way to the peer, by which the peer's next report tells the round trip. */
+struct sender_report {
+    int64_t at;   /* CLOCK_MONOTONIC, ns; 0: none */
+    uint32_t ntp; /* the middle 32 bits of its NTP timestamp */
+};
+
+/* Of a rule whose peer is sent RTCP. `version` is odd while the owner writes `of`. */
+struct reports {
+    uint32_t version;
+    uint32_t used; /* SSRCs so far; the oldest one makes room */
+    struct reported of[MAX_REPORTED];
+    struct sender_report sent[MAX_REPORTED][2]; /* the latest first */
+};
 
 /* A local port and the rules that listen at it, oldest first. */
 struct port {
@@ -253,6 +288,36 @@ static inline struct address read_address(struct shared_address *shared)
         after = LOAD(&shared->version);
     } while (before != after || before & 1);
     return value;
+}
+
+/* The owner is about to write what another thread may read by read_reports. */
+static inline void begin_reports(struct reports *reports)
+{
+    STORE(&reports->version, reports->version + 1);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static inline void end_reports(struct reports *reports)
+{
+    STORE_RELEASE(&reports->version, reports->version + 1);
+}
+
+/* Copies `of`; returns how many SSRCs there were so far. */
+static inline uint32_t read_reports(struct reports *reports, struct reported *of)
+{
+    uint64_t *from = (uint64_t *)reports->of, *to = (uint64_t *)of;
+    uint32_t before, after, used;
+    unsigned int i;
+
+    do {
+        before = LOAD_ACQUIRE(&reports->version);
+        used = LOAD(&reports->used);
+        for (i = 0; i < sizeof(reports->of) / sizeof(*from); i++)
+            to[i] = LOAD(&from[i]);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        after = LOAD_ACQUIRE(&reports->version);
+    } while (before != after || before & 1);
+    return used;
 }
 
 #endif

@@ -1,7 +1,8 @@
 # Declarations of rules.h.
 
 cdef extern from "rules.h" nogil:
-    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, NO_PORT, NO_RULE
+    enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, MAX_REPORTED
+    enum: NO_PORT, NO_RULE
     enum: WAITING, LATCHED, LOCKED
     enum: NOBODY
     enum: LEARN_IN_WINDOW "WINDOW"
@@ -43,7 +44,8 @@ cdef extern from "rules.h" nogil:
         address remote, hint
         keys_handle keys
         output rtp, rtcp
-        uint32_t settled, leader
+        uint32_t settled, leader, clock
+        uint64_t clocked[2]
         uint8_t learn, asymmetric, stun, opaque, dtls, plain_rtcp, source_count, rtp_count, rtcp_count
     struct fan_t "fan":
         output rtp[64]
@@ -61,19 +63,36 @@ cdef extern from "rules.h" nogil:
         fan_t fan
         ice_t ice
         marks_t marks
+    struct track_t "track":
+        uint32_t jitter, clock
+    int track_packet(
+        track_t *track, uint32_t ssrc, uint16_t sequence, uint32_t timestamp, uint32_t clock, uint64_t now
+    )
     struct row:
         uint32_t owner
         shared_address send_to
         latch_t latch
         rule_t rule
+        track_t track
+        track_t *lent
     struct counters_t "counters":
         uint64_t rtp_packets, rtp_bytes, rtcp_packets, rtcp_bytes, sent_packets, sent_bytes
         uint64_t stranger, malformed, no_output, no_peer, send_error, stun, auth, replay
-        uint64_t stun_answered, stun_limited, no_media, feedback
+        uint64_t stun_answered, stun_limited, no_media, feedback, rtp_skipped, rtp_late
         int64_t last_packet, last_check
         uint32_t ssrc
         uint16_t seq
         uint8_t payload_type, state
+        uint32_t jitter, clock
+    struct reported_t "reported":
+        uint64_t ssrc, blocks, fraction, lost, jitter, round_trips, round_trip
+    struct sender_report:
+        int64_t at
+        uint32_t ntp
+    struct reports_t "reports":
+        uint32_t used
+        reported_t of[4]
+        sender_report sent[4][2]
     struct port_t "port":
         int32_t fd
         uint8_t v6, count
@@ -85,6 +104,9 @@ cdef extern from "rules.h" nogil:
     bint same_address(const address *a, const address *b)
     void share_address(shared_address *shared, const address *value)
     address read_address(shared_address *shared)
+    void begin_reports(reports_t *reports)
+    void end_reports(reports_t *reports)
+    uint32_t read_reports(reports_t *reports, reported_t *of)
     void BUMP(uint64_t *counter, uint64_t by)
     uint64_t LOAD(uint64_t *counter)
     uint32_t LOAD32 "LOAD"(uint32_t *field)
@@ -92,6 +114,7 @@ cdef extern from "rules.h" nogil:
     void STORE16 "STORE"(uint16_t *field, uint16_t value)
     void STORE32 "STORE"(uint32_t *field, uint32_t value)
     void STORE64 "STORE"(int64_t *field, int64_t value)
+    void STORE_COUNT "STORE"(uint64_t *field, uint64_t value)
     uint64_t LOAD_ACQUIRE(uint64_t *index)
     void STORE_RELEASE(uint64_t *index, uint64_t value)
     int32_t LOAD_ACQUIRE_FD "LOAD_ACQUIRE"(int32_t *fd)

@@ -18,12 +18,12 @@ cdef enum:               # what a datagram is
 cdef enum:               # what an event tells
     STUN_ARRIVED, DTLS_ARRIVED, PEER_LATCHED
 cdef enum:               # what a command wants
-    CHANGE, CLOSE, FORGET, STOP
+    CHANGE, CLOSE, FORGET, LEND, STOP
 
 cdef struct media:
     int kind
     uint32_t length
-    uint32_t ssrc
+    uint32_t ssrc, timestamp
     uint16_t seq
     uint8_t payload_type
 
@@ -33,9 +33,10 @@ cdef struct change:
 
 cdef struct command:
     int kind
-    uint32_t subject     # port of CLOSE, slot of FORGET
+    uint32_t subject     # port of CLOSE, slot of FORGET, rule of LEND
     uint32_t count
     change *changes
+    track_t *track       # of LEND
 
 cdef struct event:
     int kind
@@ -56,6 +57,7 @@ cdef struct worker:
     ice_t *ice
     bundle_t *bundles
     counters_t *counters
+    reports_t *reports
     port_t *ports
     crowd_t *crowds
     keys_t *keys
@@ -98,6 +100,8 @@ cdef void obey(worker *self) noexcept nogil:
         elif order.kind == FORGET:
             STORE32(&self.keys[order.subject].life, 0)
             self.told = True
+        elif order.kind == LEND:
+            lend(self, order.subject, order.track)
         else:
             for i in range(order.count):
                 if order.changes[i].drop:
@@ -118,6 +122,9 @@ cdef void put(worker *self, const whole_rule *new) noexcept nogil:
         unlink(self, here)
     if not present or here.rule.generation != rule.generation:
         memset(&here.latch, 0, sizeof(latch_t))
+    if not present:
+        memset(&here.track, 0, sizeof(track_t))
+        here.lent = NULL
     put_ice(self, here, new)
     put_in_bundle(self, here, new)
     if rule.rtp_count > 1 or rule.rtcp_count > 1:
@@ -128,6 +135,18 @@ cdef void put(worker *self, const whole_rule *new) noexcept nogil:
     STORE8(&self.counters[rule.id].state, here.latch.state)
     STORE32(&here.owner, self.number)
     publish(here)
+
+
+cdef void lend(worker *self, uint32_t id, track_t *track) noexcept nogil:
+    """Track a rule's stream there from now on, or, if it is NULL, where nobody else does."""
+    cdef row *here = &self.rows[id]
+    if here.owner != self.number:
+        return
+    if here.lent != NULL:
+        here.track = here.lent[0]
+    if track != NULL:
+        track[0] = here.track
+    here.lent = track
 
 
 cdef void drop(worker *self, uint32_t id) noexcept nogil:

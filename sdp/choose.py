@@ -10,8 +10,9 @@ Nothing is looked up and nobody is asked: knowledge comes in as ``Context``.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sdp.candidate import Candidate
@@ -192,16 +193,27 @@ def first_reason(candidate: Candidate, context: Context) -> Reason | None:
     return next((reason for rule in RULES if (reason := rule(candidate, context)) is not None), None)
 
 
-def choose(values: Iterable[str], context: Context, limit: int = LIMIT) -> tuple[Verdict, ...]:
+def choose(
+    values: Iterable[str],
+    context: Context,
+    limit: int = LIMIT,
+    told: Sequence[Candidate] = (),
+    above: int = RESERVED,
+) -> tuple[Verdict, ...]:
     """One verdict for each value (what follows ``a=candidate:``), in order.
+
+    ``told``: candidates that the other phone was told before, which stay. They count for ``limit``, and the
+    priorities of what is kept are none of theirs. ``above``: what is kept has higher priorities than that.
 
     What is kept has distinct priorities, with room for ``RESERVED`` more below them. At most ``limit`` are
     kept per component, at least one of each address family if ``limit`` allows, and one of a TURN server
     that is needed. Candidates after the first ``MAX_READ`` are dropped unread.
     """
     texts = list(values)
-    read = [_parse(text) for text in texts[:MAX_READ]]
-    context = replace(context, has_cheap=any(_is_cheap(one) for one in read if one is not None))
+    read = [parsed(text) for text in texts[:MAX_READ]]
+    cheap = any(is_cheap(one) for one in read if one is not None)
+    named = {(one.foundation, one.component) for one in told if one.type.lower() == "srflx"}
+    context = replace(context, has_cheap=context.has_cheap or cheap, named=context.named | named)
     reasons: list[Reason | None] = []
     for candidate in read:
         reason = Reason.INVALID if candidate is None else first_reason(candidate, context)
@@ -214,7 +226,7 @@ def choose(values: Iterable[str], context: Context, limit: int = LIMIT) -> tuple
         for index, (candidate, reason) in enumerate(zip(read, reasons, strict=True))
         if candidate is not None and reason is None
     }
-    kept = renumbered(_limited(survivors, limit))
+    kept = renumbered(_limited(survivors, limit, told), {one.priority for one in told}, above)
     return tuple(
         Verdict(text, True, Reason.DIRECT_KEPT, kept[index])
         if index in kept
@@ -227,24 +239,35 @@ def _at(reasons: Sequence[Reason | None], index: int) -> Reason:
     return (reasons[index] if index < len(reasons) else None) or Reason.LIMIT
 
 
-def renumbered(candidates: dict[int, Candidate]) -> dict[int, Candidate]:
-    """The same candidates with distinct priorities, ``RESERVED`` + 1 .. 2**31 - 1, in the same order.
+def renumbered(
+    candidates: dict[int, Candidate], taken: Collection[int] = (), above: int = RESERVED
+) -> dict[int, Candidate]:
+    """The same candidates with distinct priorities, ``above`` + 1 .. 2**31 - 1, in the same order.
 
     Equal ones are legal (RFC 8445, section 5.1.2), but there are phones that stall. They are numbered
-    downwards. Others stay as they are, unless there is no room left below.
+    downwards. Others stay as they are, unless there is no room left below, or they are ``taken``.
     """
     order = sorted(candidates, key=lambda index: -candidates[index].priority)
     found: dict[int, Candidate] = {}
+    used: set[int] = set()
     before = 2**31
     for place, index in enumerate(order):
         candidate = candidates[index]
-        before = max(min(candidate.priority, before - 1), RESERVED + len(order) - place)
+        before = max(min(candidate.priority, before - 1), above + len(order) - place)
+        before = next(
+            number
+            for number in itertools.chain(range(before, above, -1), itertools.count(before + 1))
+            if number not in taken and number not in used
+        )
+        used.add(before)
         found[index] = candidate if candidate.priority == before else replace(candidate, priority=before)
     return found
 
 
-def _limited(candidates: dict[int, Candidate], limit: int) -> dict[int, Candidate]:
-    """The best ``limit`` of each component, but first the best one of each family.
+def _limited(
+    candidates: dict[int, Candidate], limit: int, told: Sequence[Candidate] = ()
+) -> dict[int, Candidate]:
+    """The best ``limit`` of each component, less what was ``told``, but first the best one of each family.
 
     A TURN server's candidate that got so far is needed, so it counts as a family of its own.
     """
@@ -252,9 +275,11 @@ def _limited(candidates: dict[int, Candidate], limit: int) -> dict[int, Candidat
     order = sorted(candidates, key=lambda index: -candidates[index].priority)
     for component in {candidate.component for candidate in candidates.values()}:
         own = [index for index in order if candidates[index].component == component]
+        before = [_group(one) for one in told if one.component == component]
         best = {_group(candidates[index]): index for index in reversed(own)}
-        first = [index for index in own if index in best.values()]
-        kept.update([*first, *(index for index in own if index not in first)][:limit])
+        first = [index for index in own if index in best.values() and _group(candidates[index]) not in before]
+        room = max(limit - len(before), 0)
+        kept.update([*first, *(index for index in own if index not in first)][:room])
     return {index: candidates[index] for index in sorted(kept)}
 
 
@@ -279,7 +304,8 @@ def kinds(candidate: Candidate) -> frozenset[str]:
     return frozenset(found)
 
 
-def _parse(text: str) -> Candidate | None:
+def parsed(text: str) -> Candidate | None:
+    """None where it cannot be read."""
     try:
         return Candidate.parse(text)
     except SdpError:
@@ -310,5 +336,6 @@ def _cost(candidate: Candidate) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else CHEAP + 1
 
 
-def _is_cheap(candidate: Candidate) -> bool:
+def is_cheap(candidate: Candidate) -> bool:
+    """Its interface costs next to nothing."""
     return candidate.type.lower() == "host" and _cost(candidate) <= CHEAP

@@ -7,11 +7,11 @@ session level, then m= lines that only say which media is meant, each with its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdp.candidate import Candidate
-from sdp.session import SdpError, Section, Session
+from sdp.session import SdpError, Section, Session, attribute_name, body
 
 MAX_LENGTH = 16_384
 """Characters: a hundred candidates, told once again in each fragment (RFC 8840, section 4.4)."""
@@ -27,6 +27,8 @@ class Part:
     ufrag: str | None
     """The media's own, else that of the session level."""
     candidates: tuple[Candidate, ...]
+    invalid: tuple[str, ...]
+    """Values of ``a=candidate`` lines that could not be read."""
     end_of_candidates: bool
     """Said of this media, or of all (RFC 8840, section 8)."""
 
@@ -36,10 +38,13 @@ class Fragment:
     """All that a fragment says. Lines that it should not have are left out, and so are unknown ones."""
 
     parts: tuple[Part, ...]
-    invalid: tuple[str, ...]
-    """Values of ``a=candidate`` lines that could not be read."""
     length: int
     """Of the text, 0 .. ``MAX_LENGTH``."""
+
+    @property
+    def invalid(self) -> tuple[str, ...]:
+        """Values of ``a=candidate`` lines that could not be read."""
+        return tuple(value for part in self.parts for value in part.invalid)
 
     @classmethod
     def parse(cls, text: str) -> Fragment:
@@ -50,11 +55,10 @@ class Fragment:
         if len(text) > MAX_LENGTH:
             raise SdpError(f"a fragment of more than {MAX_LENGTH} characters")
         session = Session.parse(f"v=0\r\n{text}")
-        invalid: list[str] = []
-        parts = [_part(session, media, at, invalid) for at, media in enumerate(session.medias)]
+        parts = [_part(session, media, at) for at, media in enumerate(session.medias)]
         if not parts or session.attribute("candidate") is not None:
-            parts.insert(0, _part(session, session, None, invalid))
-        return cls(tuple(parts), tuple(invalid), len(text))
+            parts.insert(0, _part(session, session, None))
+        return cls(tuple(parts), len(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +88,47 @@ def written(additions: Iterable[Addition]) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _part(session: Section, media: Section, index: int | None, invalid: list[str]) -> Part:
-    candidates = []
+def rewritten(text: str, told: Callable[[int | None, str], str | None]) -> str:
+    """The fragment with other candidates; every other line stays as it is.
+
+    ``told`` gets the index of the m= line, None before any, and the value of an ``a=candidate`` line; it
+    returns the value to write, or None for no line.
+    """
+    session = Session.parse(f"v=0\r\n{text}")
+    session.lines = _rewritten(session, None, told)[1:]
+    for index, media in enumerate(session.medias):
+        media.lines = _rewritten(media, index, told)
+    return str(session)
+
+
+def _rewritten(
+    section: Section, index: int | None, told: Callable[[int | None, str], str | None]
+) -> list[str]:
+    lines = []
+    for line in section.lines:
+        if attribute_name(line) == "candidate":
+            value = told(index, body(line).partition(":")[2].strip())
+            if value is None:
+                continue
+            line = f"a=candidate:{value}{line[len(body(line)) :]}"
+        lines.append(line)
+    return lines
+
+
+def _part(session: Section, media: Section, index: int | None) -> Part:
+    candidates, invalid = [], []
     for value in media.attributes("candidate"):
         try:
             candidates.append(Candidate.parse(value.strip()))
         except SdpError:
-            invalid.append(value)
+            invalid.append(value.strip())
     ufrag = _value(media, "ice-ufrag")
     return Part(
         mid=_value(media, "mid"),
         index=index,
         ufrag=_value(session, "ice-ufrag") if ufrag is None else ufrag,
         candidates=tuple(candidates),
+        invalid=tuple(invalid),
         end_of_candidates=any(one.attribute("end-of-candidates") is not None for one in (media, session)),
     )
 

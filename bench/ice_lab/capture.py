@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 SO_TIMESTAMPNS = 35
 ETH_P_ALL = 3
@@ -28,17 +29,29 @@ class Kind(Enum):
     OTHER = "other"
 
 
-def kinds(packet: bytes) -> Iterator[Kind]:
-    """Of everything in one IPv4 packet."""
+@dataclass(frozen=True)
+class Seen:
+    """``stream`` and ``number`` are SSRC and sequence number, where it is media."""
+
+    kind: Kind
+    stream: int = 0
+    number: int = 0
+
+
+OTHER, CHECK = Seen(Kind.OTHER), Seen(Kind.CHECK)
+
+
+def seen(packet: bytes) -> Iterator[Seen]:
+    """Everything in one IPv4 packet."""
     if len(packet) < 28 or packet[0] >> 4 != 4:
         return
     header = (packet[0] & 15) * 4
     (length,) = struct.unpack_from("!H", packet, 2)
     if packet[9] == UDP:
-        yield _kind(packet[header + 8 : length])
+        yield _seen(packet[header + 8 : length])
     elif packet[9] == TCP and len(packet) > header + 12:
         data = packet[header + (packet[header + 12] >> 4) * 4 : length]
-        yield from (_kind(frame) for frame in _frames(data))
+        yield from (_seen(frame) for frame in _frames(data))
 
 
 def _frames(data: bytes) -> Iterator[bytes]:
@@ -54,21 +67,22 @@ def _is_channel(data: bytes) -> bool:
     return 0x40 <= data[0] < 0x50
 
 
-def _kind(data: bytes) -> Kind:
+def _seen(data: bytes) -> Seen:
     if len(data) < 12:
-        return Kind.OTHER
+        return OTHER
     if _is_channel(data):
-        return _kind(data[4:])
+        return _seen(data[4:])
     if data[0] >> 6 == 2:
-        return Kind.OTHER if 192 <= data[1] <= 223 else Kind.MEDIA
+        number, stream = struct.unpack_from("!2xH4xI", data)
+        return OTHER if 192 <= data[1] <= 223 else Seen(Kind.MEDIA, stream, number)
     if data[0] >> 6 == 0 and data[4:8] == b"\x21\x12\xa4\x42":
         (kind,) = struct.unpack_from("!H", data)
         attributes = dict(_attributes(data))
         if kind == 1 and USERNAME in attributes:
-            return Kind.CHECK
+            return CHECK
         if kind in (SEND_INDICATION, DATA_INDICATION):
-            return _kind(attributes.get(DATA, b""))
-    return Kind.OTHER
+            return _seen(attributes.get(DATA, b""))
+    return OTHER
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -79,21 +93,28 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += 4 + (length + 3) // 4 * 4
 
 
+class Packet(NamedTuple):
+    """Of media, at one phone. ``own`` is the phone's address, ``at`` as of ``time.time()``."""
+
+    at: float
+    stream: int
+    number: int
+    own: str
+
+
 @dataclass
 class Capture:
-    """Of one call. Times are those of ``time.time()``."""
+    """Of one call, at all interfaces. Times are those of ``time.time()``."""
 
-    interface: str
-    checks: list[float] = field(default_factory=list)
-    """When checks left."""
-    media: float | None = None
-    """When the first media packet came in."""
+    checks: list[tuple[float, str]] = field(default_factory=list)
+    """When checks left, and from which address."""
+    sent: list[Packet] = field(default_factory=list)
+    got: list[Packet] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        self.socket.bind((self.interface, ETH_P_ALL))
         self.socket.setblocking(False)
 
     def read(self) -> None:
@@ -101,15 +122,16 @@ class Capture:
         with contextlib.suppress(BlockingIOError):
             while True:
                 packet, extra, _, address = self.socket.recvmsg(65536, 128)
-                outgoing = address[2] == socket.PACKET_OUTGOING
-                for kind in kinds(packet):
-                    self._note(kind, outgoing, _stamp(extra))
+                if address[0] != "lo":
+                    self._note(packet, address[2] == socket.PACKET_OUTGOING, _stamp(extra))
 
-    def _note(self, kind: Kind, outgoing: bool, at: float) -> None:
-        if kind is Kind.CHECK and outgoing:
-            self.checks.append(at)
-        elif kind is Kind.MEDIA and not outgoing and self.media is None:
-            self.media = at
+    def _note(self, packet: bytes, outgoing: bool, at: float) -> None:
+        for one in seen(packet):
+            own = socket.inet_ntoa(packet[12:16] if outgoing else packet[16:20])
+            if one.kind is Kind.CHECK and outgoing:
+                self.checks.append((at, own))
+            elif one.kind is Kind.MEDIA:
+                (self.sent if outgoing else self.got).append(Packet(at, one.stream, one.number, own))
 
     def close(self) -> None:
         self.socket.close()

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.ice_lab.call import Case, Outcome
+from bench.ice_lab.call import STRANGE, Outcome
+from bench.ice_lab.cases import Case
 
 RESAMPLES = 2000
 
@@ -49,11 +50,28 @@ class Row:
     applied: Spread | None
     caller_checks: Spread | None
     callee_checks: Spread | None
+    round_trip: Spread | None
+    returned: Spread | None
+    """After a move: until media came to the new address; of the ``moved_ok`` calls in which it did."""
+    moved_ok: int
+    lost: Spread | None
+    """Packets for the phone that moved; ``lost_of`` were sent."""
+    lost_of: int
+    strange: int | None
+    """Of all calls' packets of strangers, the share that was forwarded, per cent."""
+    results: tuple[str, ...]
+    """What ``ICE=optimize`` came to."""
     failures: dict[str, int]
+
+    @property
+    def has_more(self) -> bool:
+        return self.round_trip is not None or self.lost is not None or self.strange is not None
 
     @classmethod
     def of(cls, case: Case, treatment: str, outcomes: Sequence[Outcome]) -> Row:
         good = [outcome for outcome in outcomes if outcome.why is None]
+        moves = [outcome.move for outcome in good if outcome.move is not None]
+        strange = [outcome.strange for outcome in good if outcome.strange is not None]
         return cls(
             case,
             treatment,
@@ -63,6 +81,13 @@ class Row:
             Spread.of([outcome.applied for outcome in good if outcome.applied is not None]),
             Spread.of([float(outcome.caller_checks) for outcome in good]),
             Spread.of([float(outcome.callee_checks) for outcome in good]),
+            Spread.of([outcome.round_trip for outcome in good if outcome.round_trip is not None]),
+            Spread.of([move.returned for move in moves if move.returned is not None]),
+            sum(move.returned is not None for move in moves),
+            Spread.of([float(move.lost) for move in moves]),
+            max((move.sent for move in moves), default=0),
+            round(statistics.mean(strange) * 100 / STRANGE) if strange else None,
+            tuple(sorted({outcome.result for outcome in good if outcome.result})),
             dict(Counter(outcome.why for outcome in outcomes if outcome.why is not None)),
         )
 
@@ -79,9 +104,9 @@ def rows(outcomes: Sequence[Outcome], treatments: Sequence[str]) -> list[Row]:
     return found
 
 
-def _place(case: Case, outcomes: Sequence[Outcome]) -> tuple[int, str, bool, int]:
+def _place(case: Case, outcomes: Sequence[Outcome]) -> tuple[int, str, bool, str, int]:
     first = next(index for index, one in enumerate(outcomes) if one.case.network == case.network)
-    return first, case.phone, not case.gathers, case.dead
+    return first, case.phone, not case.gathers, case.event, case.dead
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.ice_lab.namespaces import Namespace, connect
@@ -20,6 +20,12 @@ LAN = "192.168.1.0/24"
 PEER_DELAY, RELAY_DELAY = 0.025, 0.010
 """Seconds, one way, from a phone or a server to the middle of the net."""
 
+CALLER_MOVED = "192.0.2.11"
+"""Where the caller is reached as well; it takes the address when it moves."""
+CALLER_SECOND, SECOND_GATEWAY = "192.0.2.130", "203.0.113.3"
+IDLE = ("10.8.0.2", "172.17.0.1", "10.99.1.2", "198.18.200.2")
+"""Addresses of interfaces that lead nowhere: VPNs, containers, a hotspot."""
+
 Translation = Literal["none", "port-restricted", "symmetric"]
 Blocked = Literal["nothing", "udp-except-443", "udp"]
 
@@ -28,7 +34,8 @@ Blocked = Literal["nothing", "udp-except-443", "udp"]
 class Network:
     """``blocked`` is what the caller's gateway keeps back; the callee's lets everything out.
 
-    ``turn`` is how a phone that can have one TURN server only reaches it.
+    ``turn`` is how a phone that can have one TURN server only reaches it. ``many``: both phones have
+    IDLE interfaces beside the one that works, and the caller a second one that works.
     """
 
     name: str
@@ -37,6 +44,23 @@ class Network:
     blocked: Blocked = "nothing"
     shared: bool = False
     turn: tuple[int, Literal["udp", "tcp"]] = (3478, "udp")
+    many: bool = False
+    peer_delay: float = PEER_DELAY
+    relay_delay: float = RELAY_DELAY
+
+    @property
+    def sites(self) -> tuple[str, str]:
+        """What a proxy takes for the places of caller and callee."""
+        return ("home", "home") if self.shared else ("home", "away")
+
+    @property
+    def seen(self) -> tuple[str, str]:
+        """The addresses that the phones' signalling comes from."""
+        if self.shared:
+            return CALLER_GATEWAY, CALLER_GATEWAY
+        if self.translation == "none":
+            return CALLER_PUBLIC, CALLEE_PUBLIC
+        return CALLER_GATEWAY, CALLEE_GATEWAY
 
 
 NETWORKS = {
@@ -50,6 +74,13 @@ NETWORKS = {
             "udp-443", "caller's UDP only to port 443", "port-restricted", "udp-except-443", turn=(443, "udp")
         ),
         Network("no-udp", "caller has no UDP at all", "port-restricted", "udp", turn=(443, "tcp")),
+        Network(
+            "far-relay",
+            "public addresses; the phones near each other, the relay 120 ms away",
+            peer_delay=0.016,
+            relay_delay=0.120,
+        ),
+        Network("many", "public addresses; a second interface, and four that lead nowhere", many=True),
     )
 }
 
@@ -66,17 +97,19 @@ class Reached:
 class Site:
     """Everything of one network, as long as it is open: two phones' namespaces, and what the wire reaches."""
 
-    def __init__(self, network: Network, servers: dict[str, str], stack: ExitStack) -> None:
-        """``servers`` are the names of further namespaces and their addresses."""
-        self._stack = stack
+    def __init__(self, network: Network, servers: dict[str, str], stack: ExitStack, kind: str) -> None:
+        """``servers`` are the names and addresses of further namespaces; ``kind`` is that of the phones."""
+        self._stack, self._kind = stack, kind
         self.servers = {name: self._make(name) for name in servers}
         self.caller, self.callee = self._make("caller"), self._make("callee")
-        reached = [Reached(self.servers[name], RELAY_DELAY, (address,)) for name, address in servers.items()]
+        reached = [
+            Reached(self.servers[name], network.relay_delay, (address,)) for name, address in servers.items()
+        ]
         reached += self._shared(network) if network.shared else self._apart(network)
         stack.enter_context(_wire(reached))
 
     def _make(self, words: str) -> Namespace:
-        namespace = Namespace(words)
+        namespace = Namespace(f"{self._kind}-{words}")
         self._stack.callback(namespace.remove)
         return namespace
 
@@ -93,8 +126,32 @@ class Site:
             connect(gateway, "lan", phone, "net")
             attach(phone, gateway, "lan", inside)
             gateway.filter(rules(network.translation, blocked))
-            found.append(Reached(gateway, PEER_DELAY, (outside, inside) if public else (outside,)))
+            found.append(Reached(gateway, network.peer_delay, (outside, inside) if public else (outside,)))
+        if public:
+            found[0].namespace.ip("route", "replace", f"{CALLER_MOVED}/32", "dev", "lan")
+            found[0] = replace(found[0], addresses=(*found[0].addresses, CALLER_MOVED))
+        if network.many:
+            found.append(self._second_uplink(network))
+            for phone in (self.caller, self.callee):
+                self._idle_interfaces(phone)
         return found
+
+    def _second_uplink(self, network: Network) -> Reached:
+        """What the caller sends from its second address leaves by its second interface."""
+        gateway = self._make("gw-second")
+        connect(gateway, "lan", self.caller, "net2")
+        self.caller.ip("addr", "add", f"{CALLER_SECOND}/32", "dev", "net2")
+        _route_from(self.caller, CALLER_SECOND, "net2", 100)
+        gateway.ip("addr", "replace", "192.0.2.129/32", "dev", "lan")
+        gateway.ip("route", "replace", f"{CALLER_SECOND}/32", "dev", "lan")
+        return Reached(gateway, network.peer_delay, (SECOND_GATEWAY, CALLER_SECOND))
+
+    def _idle_interfaces(self, phone: Namespace) -> None:
+        """Interfaces that take everything and deliver nothing, without a word: nobody reads their files."""
+        for index, address in enumerate(IDLE):
+            self._stack.callback(os.close, phone.open_tun(f"idle{index}"))
+            phone.ip("addr", "add", f"{address}/32", "dev", f"idle{index}")
+            _route_from(phone, address, f"idle{index}", 101 + index)
 
     def _shared(self, network: Network) -> list[Reached]:
         gateway = self._make("gw-shared")
@@ -107,7 +164,13 @@ class Site:
             gateway.ip("link", "set", f"port{number}", "master", "lan")
             attach(phone, gateway, "lan", address)
         gateway.filter(rules(network.translation, network.blocked))
-        return [Reached(gateway, PEER_DELAY, (CALLER_GATEWAY,))]
+        return [Reached(gateway, network.peer_delay, (CALLER_GATEWAY,))]
+
+
+def _route_from(phone: Namespace, address: str, interface: str, table: int) -> None:
+    phone.ip("link", "set", interface, "up")
+    phone.ip("route", "add", "default", "dev", interface, "table", str(table))
+    phone.ip("rule", "add", "from", address, "lookup", str(table))
 
 
 def attach(phone: Namespace, gateway: Namespace, interface: str, address: str) -> None:
@@ -119,6 +182,7 @@ def attach(phone: Namespace, gateway: Namespace, interface: str, address: str) -
     gateway.ip("route", "replace", f"{address}/32", "dev", interface)
     gateway.set("net.ipv4.ip_forward", 1)
     gateway.set(f"net.ipv4.conf.{interface}.proxy_arp", 1)
+    gateway.set(f"net.ipv4.neigh.{interface}.proxy_delay", 0)  # else up to 0.8 s for the first packet
 
 
 def rules(translation: Translation, blocked: Blocked) -> str:

@@ -4,7 +4,7 @@
     python -m bench.ice_lab.phone chromium
 
     {"do": "new", ...}  {"do": "offer"}  {"do": "answer", "sdp": ...}  {"do": "accept", "sdp": ...}
-    {"do": "heard", "until": TIME}  {"do": "end"}
+    {"do": "heard", "until": TIME}  {"do": "move", "to": ADDRESS}  {"do": "seen"}  {"do": "end"}
 
 Ends with its standard input. What a call fails with is answered as ``{"error": ...}``.
 """
@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import random
+import struct
 import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +30,14 @@ import aioice
 
 from bench.ice_lab.capture import Capture
 from bench.ice_lab.descriptions import described, prefer_less, take_over, with_dead
+from bench.ice_lab.moved import Moved
 from tests.interop.chromium import Chromium, WebPhone
 
-INTERFACE = "net"
 PTIME = 0.020
 LOOK = 0.010
 """Seconds between looks whether media has come; when it came the kernel says."""
-RTP = b"\x80\x00" + bytes(10) + b"\xff" * 160
+PCMU = 160
+"""Octets, and units of the RTP clock, in a packet."""
 AS_WITH_MICROPHONE = ("--disable-features=WebRtcHideLocalIpsWithMdns",)
 """A page that may use the microphone has candidates with addresses, not names."""
 
@@ -42,12 +47,15 @@ class Wish:
     """What the phone is told before a call.
 
     Without ``gathers`` it offers at once what it has: its own addresses, or nothing at all
-    (a browser). ``turn`` is for agents that can have one TURN server only.
+    (a browser). With ``blocked`` it has the TURN server that it reaches nevertheless, and no STUN
+    server: an agent waits for it, a browser does not. ``turn`` is how that, or the only TURN server
+    that an agent can have, is reached.
     """
 
     controlling: bool
     dead: int
     gathers: bool
+    blocked: bool
     server: str
     turn: tuple[int, str]
 
@@ -59,21 +67,23 @@ class Phone(ABC):
         self.capture: Capture | None = None
 
     async def new(self, wish: Wish) -> None:
-        self.capture = Capture(INTERFACE)
+        self.capture = Capture()
         asyncio.get_running_loop().add_reader(self.capture.socket, self.capture.read)
         await self.open(wish)
 
     async def heard(self, until: float) -> dict[str, Any]:
-        """When media came first, and when checks were sent; ``media`` is None if none was taken."""
+        """Returns when media came and was taken for it, or at last at that time."""
         assert self.capture is not None
         taken = False
-        while time.time() < until and not (self.capture.media and (taken := await self.took_media())):
+        while time.time() < until and not (self.capture.got and (taken := await self.took_media())):
             await asyncio.sleep(LOOK)
-        return {
-            "media": self.capture.media if taken else None,
-            "checks": self.capture.checks,
-            "why": self.why(),
-        }
+        return {"taken": taken, "why": self.why()}
+
+    def seen(self) -> dict[str, Any]:
+        """What passed the interfaces; see ``media.End``."""
+        assert self.capture is not None
+        self.capture.read()
+        return {"checks": self.capture.checks, "sent": self.capture.sent, "got": self.capture.got}
 
     async def end(self) -> None:
         if self.capture is not None:
@@ -94,6 +104,10 @@ class Phone(ABC):
     @abstractmethod
     async def accept(self, sdp: str) -> None: ...
 
+    async def move(self, to: str) -> None:
+        """Takes another address in mid-call, as a phone that comes home does."""
+        raise NotImplementedError("this phone does not move")
+
     @abstractmethod
     async def took_media(self) -> bool:
         """What came was taken for media."""
@@ -106,12 +120,22 @@ class Phone(ABC):
     async def close(self) -> None: ...
 
 
+def packets(stream: int) -> Iterator[bytes]:
+    """RTP with PCMU silence; ``stream`` is its SSRC."""
+    for number in itertools.count(1):
+        yield (
+            struct.pack("!BBHII", 0x80, 0, number & 0xFFFF, number * PCMU & 0xFFFFFFFF, stream)
+            + b"\xff" * PCMU
+        )
+
+
 class AioicePhone(Phone):
     """An ICE agent that sends RTP as soon as it is connected."""
 
     def __init__(self) -> None:
         super().__init__()
         self._agent: aioice.Connection | None = None
+        self._moved: Moved | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._took = 0
         self._why: str | None = None
@@ -119,16 +143,17 @@ class AioicePhone(Phone):
     async def open(self, wish: Wish) -> None:
         servers: dict[str, Any] = {}
         if wish.gathers:
-            port, transport = wish.turn
-            servers = {
-                "stun_server": (wish.server, 3478),
-                "turn_server": (wish.server, port),
-                "turn_transport": transport,
+            servers = {"stun_server": (wish.server, 3478)}
+        if wish.gathers or wish.blocked:
+            servers |= {
+                "turn_server": (wish.server, wish.turn[0]),
+                "turn_transport": wish.turn[1],
                 "turn_username": "lab",
                 "turn_password": "lab",
             }
         self._agent = aioice.Connection(ice_controlling=wish.controlling, use_ipv6=False, **servers)
         self._wish, self._took, self._why = wish, 0, None
+        self._packets = packets(random.getrandbits(32))
 
     async def offer(self) -> str:
         assert self._agent is not None
@@ -150,8 +175,8 @@ class AioicePhone(Phone):
         try:
             await agent.connect()
             self._tasks.append(asyncio.create_task(self._listen(agent)))
-            while True:
-                await agent.send(RTP)
+            while self._moved is None:
+                await agent.send(next(self._packets))
                 await asyncio.sleep(PTIME)
         except ConnectionError as error:
             self._why = str(error) or type(error).__name__
@@ -159,7 +184,12 @@ class AioicePhone(Phone):
     async def _listen(self, agent: aioice.Connection) -> None:
         with contextlib.suppress(ConnectionError):
             while True:
-                self._took += await agent.recv() == RTP
+                self._took += len(await agent.recv()) == 12 + PCMU
+
+    async def move(self, to: str) -> None:
+        assert self._agent is not None
+        self._moved = await Moved.to(to, self._agent)
+        self._tasks.append(asyncio.create_task(self._moved.talk(self._packets, PTIME)))
 
     async def took_media(self) -> bool:
         return self._took > 0
@@ -169,12 +199,28 @@ class AioicePhone(Phone):
 
     async def close(self) -> None:
         agent, self._agent = self._agent, None
+        moved, self._moved = self._moved, None
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if moved is not None:
+            moved.close()
         if agent is not None:
             await agent.close()
+
+
+def _servers(wish: Wish) -> list[dict[str, str | list[str]]]:
+    """Those of a browser."""
+    everywhere = [(3478, "udp"), (443, "udp"), (443, "tcp")]
+    reached = everywhere if wish.gathers else [wish.turn] if wish.blocked else []
+    turn = [f"turn:{wish.server}:{port}?transport={kind}" for port, kind in reached]
+    found: list[dict[str, str | list[str]]] = []
+    if wish.gathers:
+        found.append({"urls": f"stun:{wish.server}:3478"})
+    if turn:
+        found.append({"urls": turn, "username": "lab", "credential": "lab"})
+    return found
 
 
 class BrowserPhone(Phone):
@@ -187,15 +233,7 @@ class BrowserPhone(Phone):
 
     async def open(self, wish: Wish) -> None:
         self._wish = wish
-        turn = [
-            f"turn:{wish.server}:{port}?transport={kind}"
-            for port, kind in ((3478, "udp"), (443, "udp"), (443, "tcp"))
-        ]
-        servers: list[dict[str, str | list[str]]] = [
-            {"urls": f"stun:{wish.server}:3478"},
-            {"urls": turn, "username": "lab", "credential": "lab"},
-        ]
-        self._phone = WebPhone(self._browser, iceServers=servers if wish.gathers else [])
+        self._phone = WebPhone(self._browser, iceServers=_servers(wish))
         await self._phone.__aenter__()
 
     async def offer(self) -> str:
@@ -242,6 +280,10 @@ async def obey(phone: Phone, order: dict[str, Any]) -> dict[str, Any]:
             await phone.accept(order["sdp"])
         case "heard":
             return await phone.heard(order["until"])
+        case "move":
+            await phone.move(order["to"])
+        case "seen":
+            return phone.seen()
         case "end":
             await phone.end()
     return {}

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from bench.ice_lab.namespaces import LabError, Namespace
 from tests.interop.process import Process, find_program, wait_until
@@ -16,9 +17,13 @@ from tests.ng import NgClient, Value
 NG = ("127.0.0.1", 2223)
 PORTS = (20000, 29999)
 
+ALWAYS = "lab"
+"""The name of a policy that fits nobody: only who asks for it gets assist."""
+
 DAEMONS = {
     "icerelay": f"{sys.executable} -m relay.cli serve --interface={{address}} --listen-ng={{ng}} "
-    f"--port-min={PORTS[0]} --port-max={PORTS[1]} --delete-delay=0 --log-level=warning",
+    f"--port-min={PORTS[0]} --port-max={PORTS[1]} --delete-delay=0 --log-level=warning "
+    f"'--policy={ALWAYS} user-agent=nobody assist=always'",
     "rtpengine": "rtpengine --config-file=none --foreground --log-stderr --log-level=4 --table=-1 "
     "--num-threads=4 --interface={address} --listen-ng={ng} "
     f"--port-min={PORTS[0]} --port-max={PORTS[1]} --delete-delay=0",
@@ -27,23 +32,58 @@ DAEMONS = {
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is between the phones: a daemon with one value of ``ICE``, or nothing."""
+    """What is between the phones: a daemon with a value of ``ICE``, or nothing.
+
+    ``mode`` is that value, or ``assist``: ``optimize`` with a policy that always wants that result, or
+    ``none``.
+    """
 
     name: str
     daemon: str | None = None
-    mode: str = ""
+    mode: str = "none"
 
 
 NO_RELAY = Treatment("no relay")
+MODES = ("force", "optimize", "assist", "force-relay")
+OPTIMIZER = ("optimize", "assist")
+"""Words that only icerelay knows."""
 
 
 def treatments(daemons: list[str]) -> list[Treatment]:
     """
-    >>> [treatment.name for treatment in treatments(["icerelay"])]
-    ['icerelay force', 'icerelay force-relay', 'no relay']
+    >>> [treatment.name for treatment in treatments(["icerelay"])][:3]
+    ['icerelay force', 'icerelay optimize', 'icerelay assist']
+    >>> [treatment.name for treatment in treatments(["rtpengine"])]
+    ['rtpengine force', 'rtpengine force-relay', 'no relay']
     """
-    modes = ("force", "force-relay")
-    return [*(Treatment(f"{name} {mode}", name, mode) for mode in modes for name in daemons), NO_RELAY]
+    return [
+        *(
+            Treatment(f"{name} {mode}", name, mode)
+            for mode in MODES
+            for name in daemons
+            if name == "icerelay" or mode not in OPTIMIZER
+        ),
+        NO_RELAY,
+    ]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a proxy knows of caller and callee: where their signalling comes from, and their networks."""
+
+    addresses: tuple[str, str]
+    networks: tuple[str, str]
+
+    def keys(self, mode: str, command: str) -> dict[str, Value]:
+        """The words of ``command`` about ICE."""
+        if mode not in OPTIMIZER:
+            return {"ICE": mode}
+        keys: dict[str, Value] = {
+            "ICE": "optimize",
+            "received_from": ["IP4", self.addresses[command == "answer"]],
+            "network_legs": {"from": self.networks[0], "to": self.networks[1]},
+        }
+        return keys | {"ice_policy": ALWAYS} if mode == "assist" else keys
 
 
 class Relay:
@@ -69,9 +109,9 @@ class Relay:
         except OSError:
             return False
 
-    def rewritten(self, command: str, call: str, sdp: str, mode: str) -> str:
+    def rewritten(self, command: str, call: str, sdp: str, words: dict[str, Value]) -> str:
         """The description for the other side. Raises LabError with what the relay says."""
-        keys: dict[str, Value] = {"call_id": call, "from_tag": "caller", "sdp": sdp, "ICE": mode}
+        keys: dict[str, Value] = {"call_id": call, "from_tag": "caller", "sdp": sdp, **words}
         if command == "answer":
             keys["to_tag"] = "callee"
         try:
@@ -81,6 +121,18 @@ class Relay:
         if reply["result"] != "ok":
             raise LabError(f"{self.name} refuses the {command}: {reply.get('error-reason')}")
         return str(reply["sdp"])
+
+    def result(self, call: str) -> str | None:
+        """What ``ICE=optimize`` came to in a call, and why; None where nobody was asked for that."""
+        try:
+            tags: Any = self._client.ask("query", call_id=call, from_tag="caller").get("tags", {})
+        except OSError:
+            return None
+        for tag in tags.values():
+            for media in tag.get("medias", []):
+                if "ICE" in media:
+                    return f"{media['ICE']['mode']} ({media['ICE']['why']})"
+        return None
 
     def delete(self, call: str) -> None:
         self._client.ask("delete", call_id=call, from_tag="caller")

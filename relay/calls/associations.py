@@ -38,10 +38,19 @@ def agree(
     security.offered, security.remote = (), None
     security.expected, security.tls_id = expected, said.tls_id
     security.setup = setup
-    for stream in media.streams or ():
-        if stream.component not in security.handshakes:
-            security.handshakes[stream.component] = Association(security.identity, role, expected)
+    renew(media)
     return security
+
+
+def renew(media: Media) -> None:
+    """A handshake for each component that has none, with the peer that was agreed on."""
+    security = media.security
+    if security is None or security.identity is None:
+        return
+    role = Role.ACTIVE if security.setup is Setup.ACTIVE else Role.PASSIVE
+    for stream in media.streams:
+        if stream.component not in security.handshakes:
+            security.handshakes[stream.component] = Association(security.identity, role, security.expected)
 
 
 def _is_another_peer(security: Security, expected: tuple[Fingerprint, ...], role: Role) -> bool:

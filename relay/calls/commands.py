@@ -57,13 +57,18 @@ def _described(described: Described) -> Outcome:
 
 
 def _fragment(request: Request, sender: str | None, registry: Registry, times: Times) -> Outcome:
-    """Candidates that come later. Nothing goes to the other party: it has its own ICE with us, or has none.
+    """Candidates that come later. They go to the other party where the parties check each other.
 
-    Where the parties check each other, the proxy sends the INFO on as it came. Where
-    the other party misses some of ours, the INFO may take these to it instead.
+    Elsewhere that has its own ICE with us, or has none. Where it misses some of our
+    candidates, the INFO may take these to it instead.
     """
     missed = registry.fragment(request, sender, times)
-    return Outcome({"sdp": missed, "ice-widen": missed, "result": "ok"} if missed else {"result": "ok"})
+    if missed:
+        return Outcome({"sdp": missed, "ice-widen": missed, "ice-fragment": "passed", "result": "ok"})
+    text = registry.fragment_for_the_other(request, sender)
+    if text is None:
+        return Outcome({"ice-fragment": "consumed", "result": "ok"})
+    return Outcome({"sdp": text, "ice-fragment": "passed", "result": "ok"})
 
 
 def _delete(request: Request, registry: Registry, times: Times, readings: Readings) -> Outcome:

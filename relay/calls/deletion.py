@@ -9,13 +9,14 @@ from relay.ng.request import Request
 def find(call: Call, request: Request) -> list[Leg] | Call | None:
     """What the delete names: legs, the whole call, or None where nothing matches.
 
-    The order is that of the ng protocol: a Via branch wins unless a to-tag
-    counts (flag ``to-tag``), then the tag, then the branch again, then the one
-    leg that has not answered yet.
+    The order is that of the ng protocol: without a from-tag, or with an empty
+    one, it is the whole call. Else a Via branch wins unless a to-tag counts (flag
+    ``to-tag``), then the tag, then the branch again, then the one leg that has
+    not answered yet. An empty to-tag is none.
     """
-    if request.from_tag is None:
+    if not request.from_tag:
         return call
-    by_to_tag = "to-tag" in request.flags and request.to_tag is not None
+    by_to_tag = "to-tag" in request.flags and bool(request.to_tag)
     branch = [
         leg for leg in call.legs.values() if request.via_branch and leg.via_branch == request.via_branch
     ]

@@ -7,6 +7,7 @@ import ipaddress
 from functools import lru_cache
 
 import sdp
+from relay.calls.clocks import STATIC_CODECS, rates
 from relay.calls.state import Leg, Media, Traits
 from relay.forward.rule import Address
 from relay.ng.errors import INCOMPLETE_SDP, NgError
@@ -26,22 +27,6 @@ class Handling(enum.Enum):
     """Rejected, or not over UDP: the section passes as it is."""
 
 
-STATIC_CODECS = {
-    "0": "PCMU/8000",
-    "3": "GSM/8000",
-    "4": "G723/8000",
-    "8": "PCMA/8000",
-    "9": "G722/8000",
-    "13": "CN/8000",
-    "15": "G728/8000",
-    "18": "G729/8000",
-    "26": "JPEG/90000",
-    "31": "H261/90000",
-    "34": "H263/90000",
-}
-"""Payload types that need no rtpmap (RFC 3551, section 6)."""
-
-
 def handling(section: sdp.Media) -> Handling:
     """Decided by port and protocol alone."""
     if section.port == 0:
@@ -56,7 +41,9 @@ def listen(leg: Leg, media: Media, session: sdp.Session, section: sdp.Media, req
     media.kind = section.kind
     media.protocol = section.protocol
     media.opaque = handling(section) is Handling.OPAQUE
-    media.traits = Traits(mid_extension_id(session, section) or 0, payload_types(section), ssrcs(section))
+    media.traits = Traits(
+        mid_extension_id(session, section) or 0, payload_types(section), ssrcs(section), rates(section)
+    )
     media.codec = first_codec(section)
     media.direction = views.direction(session, section) or "sendrecv"
     media.asymmetric = "asymmetric" in request.flags

@@ -45,6 +45,8 @@ MAX_CANDIDATES = 100
 
 LATER = Candidate("later", 1, "udp", 1 << 23, "0.0.0.0", 9, "host")
 """Stands for those that a peer will tell: ours must be below, also below a relayed one (16777215 at best)."""
+DIRECT = Candidate("direct", 1, "udp", 1 << 30, "0.0.0.0", 9, "host")
+"""Stands for the lowest that is direct, told now or later: under assist ours come next, TURN servers last."""
 
 NOTHING_KNOWN = Context()
 
@@ -72,12 +74,19 @@ def mode_offered(
 
 
 def settle(
-    media: Media, leg: Leg, mode: Mode, controlling: bool, resources: Resources, fresh: bool = False
+    media: Media,
+    leg: Leg,
+    mode: Mode,
+    controlling: bool,
+    resources: Resources,
+    fresh: bool = False,
+    local: Credentials | None = None,
 ) -> MediaIce | None:
     """Give ``media`` the ICE state that ``mode`` needs, keeping what it has.
 
     ``fresh``: the peer restarted ICE, so credentials and checks begin anew
-    (RFC 8445, section 9); ports stay, and paths until there are new ones.
+    (RFC 8445, section 9); ports stay, and paths until there are new ones. ``local``:
+    credentials to begin with, else new ones.
     """
     if mode is Mode.OFF:
         _forget(media)
@@ -85,7 +94,7 @@ def settle(
         previous = media.ice if fresh and mode is Mode.TERMINATED else None
         if previous is None:
             _forget(media)
-        local = resources.credentials()
+        local = local or resources.credentials()
         agent = None
         if mode is Mode.TERMINATED:
             agent = Agent(local, controlling=controlling, lite=leg.lite, tie_breaker=resources.tie_breaker())
@@ -109,13 +118,15 @@ def adopt(told: MediaIce, media: Media, leg: Leg, resources: Resources) -> None:
     media.ice = MediaIce(told.mode, told.local, agent=agent)
 
 
-def turn(media: Media, leg: Leg, mode: Mode, now: float, resources: Resources) -> list[Output]:
-    """The answer makes another mode of an offerer's ICE than its offer did; it was told nothing yet.
+def turn(
+    media: Media, leg: Leg, mode: Mode, now: float, resources: Resources, local: Credentials | None = None
+) -> list[Output]:
+    """The answer makes another mode of an offerer's ICE than its offer, or another answer, did.
 
-    Returns what to send.
+    ``local``: our credentials for it, if it has some. Returns what to send.
     """
     before = media.ice
-    settle(media, leg, mode, False, resources)
+    settle(media, leg, mode, False, resources, local=local)
     if before is None or media.ice is None:
         return []
     media.ice.remote, media.ice.candidates = before.remote, before.candidates
@@ -155,6 +166,7 @@ def heard(media: Media, said: IceDescription, now: float, is_ours: Callable[[Add
     if media.ice.agent is None:
         return []
     agent = media.ice.agent
+    agent.turned = _turned(media.ice.candidates)
     outputs = agent.set_remote(media.ice.remote, now, said.lite)
     if said.lite:
         outputs += _check(media, agent, said.candidates[:MAX_CHECKED], now, is_ours)
@@ -163,11 +175,18 @@ def heard(media: Media, said: IceDescription, now: float, is_ours: Callable[[Add
     return outputs
 
 
+def _turned(candidates: Sequence[Candidate]) -> frozenset[Address]:
+    return frozenset((one.address, one.port) for one in candidates if one.type == "relay")
+
+
 def check_added(
     media: Media, added: Sequence[Candidate], now: float, is_ours: Callable[[Address], bool]
 ) -> list[Output]:
     """Checks of candidates that were added to those of ``media`` just now."""
-    if media.ice is None or media.ice.agent is None or not media.ice.lite:
+    if media.ice is None or media.ice.agent is None:
+        return []
+    media.ice.agent.turned = _turned(media.ice.candidates)
+    if not media.ice.lite:
         return []
     room = max(MAX_CHECKED - (len(media.ice.candidates) - len(added)), 0)
     return _check(media, media.ice.agent, added[:room], now, is_ours)
@@ -295,9 +314,7 @@ def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wordi
         return IceOut(local.ufrag, local.pwd, media.own, Keep.NONE, wording.trickle, may_follow=may_follow)
     limit = min(wording.policy.direct, MAX_TOTAL - len(ranks))
     media.verdicts = choose(wording.values, wording.context, limit)
-    kept = [one.candidate for one in media.verdicts if one.candidate is not None]
-    if said.trickle and not said.end_of_candidates:
-        kept.append(LATER)
+    kept = [DIRECT, *(one.candidate for one in media.verdicts if one.candidate is not None)]
     media.own, media.spare = _own(kept, media, wording, "relay", ranks), ()
     return IceOut(None, None, media.own, verdicts=media.verdicts)
 
@@ -343,6 +360,8 @@ def _own(
     ``ranks``: which addresses, and their order by priority, 0 is the best; without them all, in theirs.
     """
     streams = media.streams if wording.with_rtcp else media.streams[:1]
+    cost = _highest_cost(kept)
+    below = "host" if DIRECT in kept else kind
     if ranks is None:
         ranks = {place: place for place in range(len(streams[0].paths))}
     return tuple(
@@ -351,18 +370,30 @@ def _own(
             stream.paths[place].port,
             kind,
             wording.address,
-            own_priority(kept, stream.component, kind, rank),
+            own_priority(kept, stream.component, below, rank),
+            cost,
         )
         for place, rank in ranks.items()
         for stream in streams
     )
 
 
+def _highest_cost(kept: Sequence[Candidate]) -> tuple[str, ...]:
+    """``network-cost`` for ours, none if nobody has one: browsers prefer what costs less to any priority."""
+    costs = [text for one in kept if (text := one.extension("network-cost") or "").isdecimal()]
+    return ("network-cost", max(costs, key=int)) if costs else ()
+
+
 def _candidate(
-    component: int, port: LocalPort, kind: str, written: str | None, with_priority: int
+    component: int,
+    port: LocalPort,
+    kind: str,
+    written: str | None,
+    with_priority: int,
+    cost: tuple[str, ...],
 ) -> Candidate:
     address = written if written is not None and port.at.speaks(written) else port.at.advertised
-    extensions = ("raddr", address, "rport", str(port.number)) if kind == "relay" else ()
+    related = ("raddr", address, "rport", str(port.number)) if kind == "relay" else ()
     return Candidate(
         foundation=foundation(kind, address, "udp"),
         component=component,
@@ -371,5 +402,5 @@ def _candidate(
         address=address,
         port=port.number,
         type=kind,
-        extensions=extensions,
+        extensions=related + cost,
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import bundles, leg_ice, leg_security, mux, optimizing
+from relay.calls import bundles, leg_ice, leg_security, mux, optimizing, turning
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
@@ -48,6 +48,8 @@ class Exchange:
     optimizer: Optimizer
     decision: Decision | None = None
     """Of an offer under ``ICE=optimize``."""
+    passed_elsewhere: frozenset[int] = frozenset()
+    """Of an offer: medias in which another phone may check the offerer."""
     handling: list[Handling] = field(default_factory=list)
     """Of each media."""
     notes: list[str] = field(default_factory=list)
@@ -65,6 +67,7 @@ class Exchange:
         self._optimize()
         self._adopt_shared_ports()
         link(self.sender, self.receiver)
+        self.passed_elsewhere = turning.passes_elsewhere(self.call, self.sender, self.receiver)
         self._prepare(bundles.offered(self.session, self._fits_in_bundle))
         return self._write(self._exchange_medias(self._offer_media))
 
@@ -118,7 +121,7 @@ class Exchange:
         said = read_ice(self.session, leader)
         theirs = self._with_medias(self.receiver).medias[index]
         with_ice, mode = self._offered_ice(theirs, said)
-        ended = with_ice and mode is not Mode.PASSED
+        ended = with_ice and mode is not Mode.PASSED and not self.passed_elsewhere
         muxed = rtcp_mux(leader) and "reject" not in self.request.rtcp_mux
         alike = is_rtp(section.protocol) and _is_secure(section) == _is_secure(leader)
         return alike and ended and muxed and (keys.dtls.offered or not keys.secure)
@@ -176,7 +179,8 @@ class Exchange:
         if ours.follows:
             ours.described = True
         else:
-            own_mode = Mode.OFF if not with_ice else Mode.PASSED if mode is Mode.PASSED else Mode.TERMINATED
+            stays = mode is Mode.PASSED or (turning.passes(ours) and index in self.passed_elsewhere)
+            own_mode = Mode.OFF if not with_ice else Mode.PASSED if stays else Mode.TERMINATED
             restart = leg_ice.restarted(ours, said)
             leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
             self.sender.family = announced.family
@@ -196,10 +200,16 @@ class Exchange:
             self._ensure_ports(self.receiver, theirs, 1 if single else 2, keep)
             if mode is Mode.PASSED:
                 leg_ice.pass_between(ours, theirs)
-        security = self._offer_security(ours, theirs, keys)
+        if turning.passes(ours) and mode is not Mode.PASSED:
+            ended = turning.ended(ours, self.resources)
+            security = self._offer_security(ended, theirs, keys)
+            turning.put_aside(ours, ended)
+        else:
+            ours.aside = None
+            security = self._offer_security(ours, theirs, keys)
         for media in (ours, theirs):
             media.told = None if media.follows else _told(media)
-            if self.request.ice is not None:
+            if self.request.ice is not None and (media is theirs or ours.aside is None):
                 media.decision = self.decision
         return Terms(
             said, announced, single, theirs.mux_advertised, self.receiver.ice_option, security,
@@ -323,35 +333,27 @@ class Exchange:
             self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
         if not theirs.follows:
             self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
-        if _is_passed(ours):
+        if turning.passes(ours):
             leg_ice.pass_between(theirs, ours)
         security = self._answer_security(ours, theirs, keys)
         option = self.request.ice or self.sender.ice_option
         return Terms(said, announced, theirs.mux, theirs.mux, option, security, theirs.mid or "")
 
     def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
+        outputs: list[Output] = []
         if ours.ice is not None and not said.offered:
-            ended, assisted = _is_passed(ours), ours.assisted
+            ended, assisted = turning.passes(ours), ours.assisted
             leg_ice.settle(ours, self.sender, Mode.OFF, True, self.resources)
             if assisted:
-                self._turn(theirs, Mode.TERMINATED)
+                outputs = turning.without_ice(theirs, self.receiver, self.now, self.resources)
             elif ended:
                 leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
         elif ours.ice is not None and leg_ice.restarted(ours, said):
             leg_ice.adopt(ours.ice, ours, self.sender, self.resources)
-        elif ours.assisted and theirs.ice is not None and not _is_passed(theirs):
-            theirs.through, theirs.security, theirs.decision = ours.through, None, ours.decision
-            self._turn(theirs, Mode.PASSED)
+        outputs += turning.follow(theirs, ours, self.receiver, self.now, self.resources)
+        self.checks.append((theirs, outputs))
         if self.request.ice == "remove":
             leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
-
-    def _turn(self, media: Media, mode: Mode) -> None:
-        """The offerer's ICE follows the answerer's: it is told of it only now."""
-        if media.ice is None or media.ice.mode is mode:
-            return
-        if media.decision is not None and mode is Mode.TERMINATED:
-            media.decision = Decision(Result.RELAY, "no-ice")
-        self.checks.append((media, leg_ice.turn(media, self.receiver, mode, self.now, self.resources)))
 
     # Both.
 
@@ -462,7 +464,7 @@ class Exchange:
             told.session_name = self.session.value("s")
         if written is not None and told.username is None:
             told.username = written.username
-        passed = any(_is_passed(media) for media in self.receiver.medias)
+        passed = any(turning.passes(media) for media in self.receiver.medias)
         groups = bundles.told_in_offer if self.request.command == "offer" else bundles.told_in_answer
         out = SessionOut(
             origin=self._origin(ours) if "origin" in words else None,
@@ -584,10 +586,6 @@ def _at(ports: Sequence[Sequence[LocalPort]]) -> list[LocalAddress]:
 def _is_secure(section: sdp.Media) -> bool:
     profile = Profile.of(section.protocol)
     return profile is not None and profile.secure
-
-
-def _is_passed(media: Media) -> bool:
-    return media.ice is not None and media.ice.mode is Mode.PASSED
 
 
 def _fits(media: Media, components: int, choice: Sequence[LocalAddress]) -> bool:

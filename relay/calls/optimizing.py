@@ -32,7 +32,10 @@ def note_place(sender: Leg, receiver: Leg, request: Request) -> None:
     said = (first, second) if request.command == "offer" else (second, first)
     sender.network = said[0] or request.network or sender.network
     receiver.network = said[1] or receiver.network
+    if said[0] or request.network or request.received_from:
+        sender.went_to = None
     sender.hint = request.received_from or sender.hint
+    sender.transport = request.sip_transport or sender.transport
     sender.user_agent = request.user_agent or sender.user_agent
     receiver.policy = request.ice_policy or receiver.policy
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from relay.calls.quality import heard, round_trip
 from relay.calls.report import Readings
 from relay.calls.state import Call, Leg, Media, MediaIce, Mode
+from relay.ice.mapping import maps_anew
 from relay.ice.outputs import Path as IcePath
 from relay.memory.arms import Arm
 from relay.memory.identity import Identity
@@ -34,7 +38,29 @@ def record(call: Call, leg: Leg, identity: Identity, reason: str, now: float, re
     media = next((media for media in leg.medias if media.ice is not None and media.streams), None)
     if media is None or media.ice is None or media.ice.remote is None or call.answered_at is None:
         return known  # no ICE, or a phone that rang while another one answered
-    return _with_ice(known, media, media.ice, call.answered_at, sum(one.checks for one in traffic))
+    known = _with_ice(known, media, media.ice, call.answered_at, sum(one.checks for one in traffic))
+    said, trip = heard(leg, readings.reported), round_trip(leg, readings.reported)
+    return msgspec.structs.replace(
+        known,
+        round_trip=_thousandths(trip),
+        lost=_thousandths(said.lost),
+        jitter=_thousandths(said.jitter),
+        maps_anew=_maps_anew(media, media.ice),
+        said=leg.said,
+    )
+
+
+def _thousandths(value: float | None) -> int | None:
+    return None if value is None else round(value * 1000)
+
+
+def _maps_anew(media: Media, ice: MediaIce) -> bool | None:
+    """Of the NAT that the phone was behind at first; it may have gone elsewhere since."""
+    stream = media.streams[0]
+    ours = {path.port.handle for path in stream.paths}
+    sources = [path.remote for path in ice.seen.heard if path.port in ours]
+    candidates = (one for one in ice.candidates if one.component == stream.component)
+    return maps_anew(candidates, sources)
 
 
 def _with_ice(known: Record, media: Media, ice: MediaIce, answered: float, checks: int) -> Record:

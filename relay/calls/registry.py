@@ -18,6 +18,7 @@ from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.negotiate import Exchange, settle
 from relay.calls.parties import find_parties
+from relay.calls.passing_on import passed_on
 from relay.calls.resources import OutOfPorts, Resources
 from relay.calls.rules import most_at_a_port
 from relay.calls.state import Call, Leg, Media
@@ -155,6 +156,17 @@ class Registry:
             return ""
         self._begin(call, found, times.now)
         return widening.missed(call, call.leg_of(sender))
+
+    def fragment_for_the_other(self, request: Request, sender: str | None) -> str | None:
+        """What of a fragment that was taken in goes to the other party; None: it has no use for it."""
+        call = self.calls.get(request.call_id or "")
+        leg = call.leg_of(sender) if call is not None else None
+        if call is None or leg is None or leg.partner is None:
+            return None
+        named = call.leg_of(request.to_tag if request.command == "offer" else request.from_tag)
+        other = named if named is not None and named.id in leg.links else call.legs[leg.partner]
+        text = request.sdp or ""
+        return passed_on(leg, other, text, Fragment.parse(text), self.optimizer, self.interfaces)
 
     def find(self, call_id: str | None) -> Call:
         """The call with this id. Raises ``NgError``."""

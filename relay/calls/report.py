@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from relay.calls import quality
 from relay.calls.state import Call, Leg, Media, Mode, Security, Stream
 from relay.forward.rule import Address
 
@@ -25,6 +26,12 @@ class Traffic(NamedTuple):
     """Answered by the plane itself."""
     last_packet: float = 0.0
     ssrc: int | None = None
+    seq: int = 0
+    """Of the latest packet with that SSRC."""
+    lost: int = 0
+    """RTP packets that never came; those that came twice are taken off (RFC 3550, section A.3)."""
+    jitter: float | None = None
+    """Seconds (section A.8); None where the clock is not known."""
     peer: Address | None = None
     latched: bool = False
     """The source has been confirmed."""
@@ -38,6 +45,7 @@ class Readings:
 
     of: Callable[[int], Traffic]
     unix: Callable[[float], float]
+    reported: quality.Told = lambda rule: ()
 
 
 def parties(call: Call, only: Leg | None = None) -> dict[str, Leg]:
@@ -57,14 +65,18 @@ def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Repl
     """
     totals = {name: {"packets": 0, "bytes": 0, "errors": 0} for name in ("RTP", "RTCP")}
     tags: Reply = {}
-    for name, leg in parties(call, only).items():
-        tags[name] = _leg(call, leg, readings, totals)
+    ssrcs: Reply = {}
+    legs = parties(call, only)
+    for name, leg in legs.items():
+        tags[name] = _leg(call, leg, readings, totals, ssrcs)
+    for ssrc, entry in quality.streams(call, legs.values(), readings.reported).items():
+        ssrcs[ssrc] = ssrcs.get(ssrc, {}) | entry
     whole, fraction = divmod(call.created, 1)
     report: Reply = {
         "created": int(whole),
         "created_us": int(fraction * 1e6),
         "last signal": int(call.last_signal_unix),
-        "SSRC": {},
+        "SSRC": ssrcs,
         "tags": tags,
         "totals": totals,
     }
@@ -73,7 +85,7 @@ def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Repl
     return report
 
 
-def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply) -> Reply:
+def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply, ssrcs: Reply) -> Reply:
     report: Reply = {"tag": leg.tag or ""}
     if leg.via_branch:
         report["via-branch"] = leg.via_branch
@@ -84,7 +96,7 @@ def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply) -> Reply:
         "created": int(readings.unix(leg.created)),
         "subscriptions": [_link(other) for other in linked if other.partner == leg.id],
         "subscribers": [_link(other) for other in linked if other.id == leg.partner],
-        "medias": [_media(leg, media, readings, totals) for media in leg.medias],
+        "medias": [_media(leg, media, readings, totals, ssrcs) for media in leg.medias],
     }
 
 
@@ -92,13 +104,13 @@ def _link(leg: Leg) -> Reply:
     return {"tag": leg.tag or "", "type": "offer/answer"}
 
 
-def _media(leg: Leg, media: Media, readings: Readings, totals: Reply) -> Reply:
+def _media(leg: Leg, media: Media, readings: Readings, totals: Reply, ssrcs: Reply) -> Reply:
     report: Reply = {"index": media.index + 1, "type": media.kind}
     if media.protocol:
         report["protocol"] = media.protocol
     if media.codec:
         report["codec"] = media.codec
-    streams = [_stream(leg, stream, readings, totals) for stream in media.streams]
+    streams = [_stream(leg, stream, readings, totals, ssrcs) for stream in media.streams]
     if len(streams) == 1 and not media.opaque:
         streams[0]["flags"].insert(1, "RTCP")
         streams.append(_muxed(streams[0]))
@@ -133,7 +145,7 @@ def _keys(security: Security | None) -> list[str]:
     return ["SDES"] if security.remote is not None else []
 
 
-def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Reply:
+def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply, ssrcs: Reply) -> Reply:
     port = stream.path.port
     seen = [readings.of(path.rule) for path in stream.paths]
     sent_from = seen[stream.selected]
@@ -161,7 +173,24 @@ def _stream(leg: Leg, stream: Stream, readings: Readings, totals: Reply) -> Repl
     }
     if sent_from.ssrc is not None:
         report["SSRC"] = sent_from.ssrc
+        report["reception"] = _reception(sent_from)
+        ssrcs[str(sent_from.ssrc)] = {
+            "packets": sent_from.rtp_packets,
+            "bytes": sent_from.rtp_bytes,
+            "last RTP seq": sent_from.seq,
+        }
     report["stats"] = stats
+    return report
+
+
+def _reception(traffic: Traffic) -> Reply:
+    """How the RTP of a stream arrives here: loss in packets and percent, jitter in ms."""
+    report: Reply = {
+        "lost": traffic.lost,
+        "packet loss": round(100 * traffic.lost / (traffic.rtp_packets + traffic.lost)),
+    }
+    if traffic.jitter is not None:
+        report["jitter"] = round(1000 * traffic.jitter)
     return report
 
 
@@ -169,7 +198,7 @@ def _muxed(rtp: Reply) -> Reply:
     """RTCP on the port of RTP is listed as a stream of its own, whose packets the first one counts."""
     not_its = ("RTP", "RTCP", "kernelized")
     flags = ["RTCP", "fallback RTCP", *(flag for flag in rtp["flags"] if flag not in not_its)]
-    own = {name: value for name, value in rtp.items() if name not in ("SSRC", "stats", "flags")}
+    own = {name: value for name, value in rtp.items() if name not in ("SSRC", "reception", "stats", "flags")}
     return {**own, "flags": flags, "stats": {"packets": 0, "bytes": 0, "errors": 0}}
 
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from relay.calls.clocks import agreed
 from relay.calls.state import Call, Leg, Media, MediaIce, Mode, Path, Stream
-from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_USERNAME, Learn, Marks, Rule, StunKeys
+from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_USERNAME, Clock, Learn, Marks, Rule, StunKeys
 from sdp.protocol import Profile
 
 
@@ -32,9 +33,10 @@ def rules(call: Call) -> dict[int, Rule]:
                 (*media.streams, *media.retiring), (*lead.streams, *lead.retiring), strict=False
             ):
                 targets = _targets(partner, heard_by, stream.component)
+                clock = _clock(media, heard_by) if stream.component == 1 else None
                 for path, carried in zip(stream.paths, carrier.paths, strict=False):
                     locked = _is_locked(media, lead, stream)
-                    rule = _rule(leg, lead, carrier, carried, targets, plain_rtcp, locked)
+                    rule = _rule(leg, lead, carrier, carried, targets, plain_rtcp, locked, clock)
                     if media.index in alone:
                         rule = _shared(rule, path.rule, _marks(media, carried.rule, alone[media.index]))
                     found[path.rule] = rule
@@ -122,6 +124,13 @@ def _payload_types(partner: Leg | None, media: Media) -> frozenset[int]:
     return media.traits.payload_types | (theirs.traits.payload_types if theirs is not None else frozenset())
 
 
+def _clock(media: Media, heard_by: Media | None) -> Clock | None:
+    """Of the RTP that the peer sends."""
+    if media.opaque:
+        return None
+    return agreed(heard_by.traits.rates if heard_by is not None else (), media.traits.rates)
+
+
 def _is_locked(media: Media, lead: Media, stream: Stream) -> bool:
     """Media may pass protected only: a handshake is possible, or there are no keys, be it yet or for good."""
     security = lead.security
@@ -145,7 +154,14 @@ def _lacks_feedback(media: Media, other: Media | None) -> bool:
 
 
 def _rule(
-    leg: Leg, media: Media, stream: Stream, path: Path, targets: Targets, plain_rtcp: bool, locked: bool
+    leg: Leg,
+    media: Media,
+    stream: Stream,
+    path: Path,
+    targets: Targets,
+    plain_rtcp: bool,
+    locked: bool,
+    clock: Clock | None,
 ) -> Rule:
     rtp, rtcp = targets
     with_ice = media.ice is not None
@@ -171,6 +187,7 @@ def _rule(
         dtls=locked,
         plain_rtcp=plain_rtcp,
         stun_keys=_stun_keys(media.ice, path) if media.ice is not None else None,
+        clock=clock,
     )
 
 

@@ -26,6 +26,7 @@ from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
 from relay.ice.passing import Passer, Side
 from relay.ice.policy import Decision, Order, Place, Result, family_of
+from relay.memory.record import Said
 from relay.ng.errors import TOO_MANY_CALLS, NgError
 from sdp.candidate import Candidate
 from sdp.choose import Verdict
@@ -163,6 +164,15 @@ class Security:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """What an offerer is told if ICE and keys end here, while they do not (``relay.calls.turning``)."""
+
+    local: Credentials | None
+    security: Security | None
+    """Without handshakes and keys."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What the latest offer told of one media. Every phone that got it may hold us to it."""
 
@@ -174,7 +184,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2)."""
+    """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2); clocks."""
 
     mid_id: int = 0
     """Header extension that carries the mid; 0: none."""
@@ -182,6 +192,8 @@ class Traits:
     """What the peer described for itself."""
     ssrcs: frozenset[int] = frozenset()
     """What the peer announced."""
+    rates: tuple[tuple[int, int], ...] = ()
+    """See ``relay.calls.clocks``."""
 
 
 @dataclass(slots=True)
@@ -240,6 +252,7 @@ class Media:
     """When that seemed to have been wrong (``relay.calls.widening``)."""
     security: Security | None = None
     """None: media is plain here, or passes through encrypted as it is."""
+    aside: Aside | None = None
     opportunistic: bool = False
     """Keys stand beside a plain profile (RFC 8643). The offerer's are used if the other party takes some."""
     through: bool = False
@@ -292,7 +305,13 @@ class Leg:
     """IP address that its signalling came from (ng ``received-from``)."""
     network: str | None = None
     """Id of its network (ng ``network``, ``network-legs``)."""
+    transport: str = ""
+    """Of its signalling (ng ``sip-transport``)."""
     user_agent: str | None = None
+    went_to: Place | None = None
+    """Where its app says that the phone is now, if it left ``place`` without any signalling."""
+    said: Said | None = None
+    """What its app said of how the call goes."""
     policy: str | None = None
     """Of the configuration, as the ng ``ice-policy`` says."""
     lite: bool = False
@@ -322,7 +341,7 @@ class Leg:
     @property
     def place(self) -> Place:
         """Where its peer is."""
-        return Place(self.hint, self.network, family_of(self.user_agent))
+        return Place(self.hint, self.network, family_of(self.user_agent), self.transport)
 
     @property
     def partner(self) -> int | None:
@@ -400,7 +419,7 @@ class Call:
         self.early.clear()
         for leg in self.legs.values():
             for media in leg.medias:
-                media.told = None
+                media.told = media.aside = None
 
     @property
     def answered(self) -> bool:

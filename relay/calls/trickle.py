@@ -10,8 +10,7 @@
 
 Checks show us where a peer is, so its candidates change nothing for media. Only
 a lite peer never checks: there the candidates are checked by us. Where the peers
-check each other through us, they need them and we do not: who carries the
-fragment takes it to the other party as well.
+check each other through us, they need them and we do not: see ``passing_on``.
 """
 
 from __future__ import annotations
@@ -40,6 +39,8 @@ REASONS = ("ufrag", "no such media", "after the end", "too many", "malformed", "
 """Why something is left out; ``docs/operator.md`` explains them."""
 
 IsOurs = Callable[[Address], bool]
+Where = tuple[int, str, str, int]
+"""Component, transport, address and port."""
 Checks = list[tuple[Media, list[Output]]]
 """What ICE agents want done."""
 
@@ -122,10 +123,10 @@ class Trickle:
     def _apply(self, leg: Leg, fragment: Fragment, now: float, is_ours: IsOurs) -> Checks:
         checks: Checks = []
         for part in fragment.parts:
-            media = _media_of(leg, part)
+            media = media_of(leg, part)
             if media is None or media.ice is None:
                 self.refused["no such media"] += 1
-            elif _is_of_another_generation(media.ice, part.ufrag):
+            elif is_of_another_generation(media.ice, part.ufrag):
                 self.refused["ufrag"] += 1
             else:
                 added = self._add(leg, media.ice, part)
@@ -136,33 +137,35 @@ class Trickle:
         """The candidates of ``part`` that are new."""
         remembered = (len(media.ice.candidates) for media in leg.medias if media.ice is not None)
         room = leg_ice.MAX_CANDIDATES - sum(remembered)
-        known = {_address(candidate) for candidate in ice.candidates}
+        known = {where(candidate) for candidate in ice.candidates}
         added: list[Candidate] = []
         for candidate in part.candidates:
-            if _address(candidate) in known:
+            if where(candidate) in known:
                 continue
             if reason := self._objection(ice, candidate, room - len(added)):
                 self.refused[reason] += 1
                 continue
-            known.add(_address(candidate))
+            known.add(where(candidate))
             added.append(candidate)
         ice.candidates += tuple(added)
         ice.ended = ice.ended or part.end_of_candidates
         return tuple(added)
 
     def _objection(self, ice: MediaIce, candidate: Candidate, room: int) -> str | None:
-        if _is_of_another_generation(ice, candidate.extension("ufrag")):
+        if is_of_another_generation(ice, candidate.extension("ufrag")):
             return "ufrag"
         if ice.ended:
             return "after the end"
         return "too many" if room <= 0 else None
 
 
-def _is_of_another_generation(ice: MediaIce, ufrag: str | None) -> bool:
+def is_of_another_generation(ice: MediaIce, ufrag: str | None) -> bool:
+    """The peer's latest description has another ufrag."""
     return ufrag is not None and (ice.remote is None or ice.remote.ufrag != ufrag)
 
 
-def _address(candidate: Candidate) -> tuple[int, str, str, int]:
+def where(candidate: Candidate) -> Where:
+    """What makes two candidates one."""
     return candidate.component, candidate.transport.lower(), candidate.address, candidate.port
 
 
@@ -170,11 +173,11 @@ def _is_early(leg: Leg, fragment: Fragment) -> bool:
     """The peer has not described what the fragment is for."""
     if not any(media.described for media in leg.medias):
         return True
-    medias = [_media_of(leg, part) for part in fragment.parts]
+    medias = [media_of(leg, part) for part in fragment.parts]
     return any(media is not None and media.ice is not None and media.ice.remote is None for media in medias)
 
 
-def _media_of(leg: Leg, part: Part) -> Media | None:
+def media_of(leg: Leg, part: Part) -> Media | None:
     """By mid, else by place; without an m= line, the first media that has ICE. In a bundle, its leader."""
     found = _named(leg, part)
     return leg.carrier(found) if found is not None else None

@@ -315,7 +315,7 @@ OPTIONS = (
         "feedback-token",
         "FILE",
         parse_file,
-        "File with the token by which apps may POST /v1/ice/feedback to listen-http. [off]",
+        "File with the token for POST /v1/ice/feedback and /v1/ice/advice of listen-http. [off]",
     ),
     Option(
         "advice-turn",

@@ -1,11 +1,12 @@
-"""HTTP: ``/ping`` says that the relay lives, ``/metrics`` how it does, and apps say how a call went.
+"""HTTP: ``/ping`` says that the relay lives, ``/metrics`` how it does; apps tell of calls, and are advised.
 
-``POST /v1/ice/feedback`` needs ``Authorization: Bearer`` with the operator's token.
+``POST /v1/ice/feedback`` and ``POST /v1/ice/advice`` need ``Authorization: Bearer`` with the operator's
+token. Advice is no GET: a URL ends in somebody's log, and ids of networks are nobody's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 
@@ -13,7 +14,10 @@ import msgspec
 from aiohttp import web
 
 from relay.forward.rule import Address
+from relay.memory.advice import AdviceError
 from relay.memory.feedback import LARGEST, FeedbackError
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +37,32 @@ class HttpServer:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackDesk:
-    """Where apps are listened to."""
+class Desk:
+    """Where apps, and proxies for them, are listened to."""
 
     token: bytes
     take: Callable[[object], None]
-    """Takes a decoded body; raises ``FeedbackError``."""
+    """Takes decoded feedback; raises ``FeedbackError``."""
+    advise: Callable[[object], Mapping[str, object]]
+    """Answers a decoded question; raises ``AdviceError``."""
 
 
 async def start(
     listen: Iterable[Address],
     render: Callable[[str], tuple[str, bytes]],
-    feedback: FeedbackDesk | None = None,
+    desk: Desk | None = None,
 ) -> HttpServer:
     """Serve on these addresses in the running loop. Raises ``OSError`` if one cannot be had.
 
     ``render`` turns the Accept header of a scrape into a content type and the metrics.
-    Without ``feedback``, nobody listens to apps.
+    Without ``desk``, nobody listens to apps.
     """
     app = web.Application(client_max_size=LARGEST)
     app.router.add_get("/ping", _ping)
     app.router.add_get("/metrics", _metrics(render))
-    if feedback is not None:
-        app.router.add_post("/v1/ice/feedback", _feedback(feedback))
+    if desk is not None:
+        app.router.add_post("/v1/ice/feedback", _answering(desk.token, _taking(desk.take)))
+        app.router.add_post("/v1/ice/advice", _answering(desk.token, desk.advise))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -73,7 +80,7 @@ async def _ping(_request: web.Request) -> web.Response:
 
 def _metrics(
     render: Callable[[str], tuple[str, bytes]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+) -> Handler:
     async def metrics(request: web.Request) -> web.Response:
         content_type, page = render(request.headers.get("Accept", ""))
         return web.Response(body=page, headers={"Content-Type": content_type})
@@ -81,25 +88,33 @@ def _metrics(
     return metrics
 
 
-def _feedback(desk: FeedbackDesk) -> Callable[[web.Request], Awaitable[web.Response]]:
-    wanted = b"Bearer " + desk.token
+def _taking(take: Callable[[object], None]) -> Callable[[object], Mapping[str, object]]:
+    def taken(body: object) -> Mapping[str, object]:
+        take(body)
+        return {"result": "ok"}
 
-    async def feedback(request: web.Request) -> web.Response:
+    return taken
+
+
+def _answering(token: bytes, answer: Callable[[object], Mapping[str, object]]) -> Handler:
+    wanted = b"Bearer " + token
+
+    async def handle(request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not compare_digest(given, wanted):
             return _refused(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
         try:
-            desk.take(msgspec.json.decode(await request.read()))
+            found = answer(msgspec.json.decode(await request.read()))
         except web.HTTPRequestEntityTooLarge:
             return _refused(413, f"at most {LARGEST} bytes")
-        except FeedbackError as error:
+        except (FeedbackError, AdviceError) as error:
             later = {"Retry-After": "1"} if error.status == 429 else {}
             return _refused(error.status, error.reason, later)
         except msgspec.DecodeError:
             return _refused(400, "the body is not JSON")
-        return web.json_response({"result": "ok"})
+        return web.json_response(found)
 
-    return feedback
+    return handle
 
 
 def _refused(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:

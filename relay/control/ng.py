@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from relay.calls.commands import COMMANDS, Outcome
 from relay.calls.explain import without_ice
-from relay.control.replies import Progress, Reply, ReplyCache
+from relay.control.replies import ReplyCache
 from relay.forward.rule import Address
 from relay.ng.bencode import Encodable
 from relay.ng.errors import REWRITE_FAILED, NgError
@@ -79,14 +79,12 @@ class NgServer:
             return None
         cookie, payload = parts
         key = (peer, cookie)
-        match self.cache.begin(key, self.clock()):
-            case Reply(kept):
-                self.repeats += 1
-                return kept
-            case Progress.IN_FLIGHT:
-                return None
+        kept = self.cache.find(key, self.clock())
+        if kept is not None:
+            self.repeats += 1
+            return kept
         reply = self._answer(cookie, payload, peer)
-        self.cache.finish(key, reply, self.clock())
+        self.cache.keep(key, reply, self.clock())
         return reply
 
     def _answer(self, cookie: bytes, payload: bytes, peer: Address) -> bytes:

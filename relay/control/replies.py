@@ -1,19 +1,14 @@
 """Replies kept for repeats: a command runs once however often it is sent.
 
 A proxy that gets no answer sends the same bytes again, with the same cookie. It
-must get the same answer, and an offer must not open ports twice. While the
-first copy is still being worked on, the repeats wait for it.
-
-    unknown --- begin: NEW ---> in flight --- finish ---> kept --- 60 s ---> unknown
-                                 | begin: InFlight         | begin: Reply
+must get the same answer, and an offer must not open ports twice. A command is
+over before the next datagram is read, so that there are no repeats of one that runs.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 LIFETIME = 60.0
@@ -31,31 +26,8 @@ their cookies from the same start.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A repeat of a command that is done: send this again."""
-
-    datagram: bytes
-
-
-class Progress(enum.Enum):
-    """There is no reply yet."""
-
-    NEW = "new"
-    """Run the command, then ``finish``."""
-    IN_FLIGHT = "in flight"
-    """A repeat of a command that is running: do nothing, ``finish`` will count it."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    since: float
-    reply: bytes | None = None
-    waiters: int = 0
-
-
 class ReplyCache:
-    """The replies of the last minute, and the commands that are running.
+    """The replies of the last minute.
 
     Every entry is added once and dropped once, from the front of a queue in
     the order of time, so that no call does work for more than the entries that
@@ -68,43 +40,30 @@ class ReplyCache:
         self.lifetime = lifetime
         self.max_entries = max_entries
         self.max_bytes = max_bytes
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[float, bytes]] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def begin(self, key: Key, now: float) -> Progress | Reply:
-        """A command came in: whether it is to be run, waited for, or already answered."""
+    def find(self, key: Key, now: float) -> bytes | None:
+        """The reply to a command that is done: send it again. None: run the command."""
         self._expire(now)
-        entry = self._entries.get(key)
-        if entry is None:
-            self._entries[key] = _Entry(now)
-            self._shrink()
-            return Progress.NEW
-        if entry.reply is None:
-            entry.waiters += 1
-            return Progress.IN_FLIGHT
-        return Reply(entry.reply)
+        _, reply = self._entries.get(key, (now, None))
+        return reply
 
-    def finish(self, key: Key, reply: bytes, now: float) -> int:
-        """The command is done, and ``reply`` is kept. Returns how many repeats wait for a copy of it."""
-        entry = self._drop(key)
-        self._entries[key] = _Entry(now, reply)
+    def keep(self, key: Key, reply: bytes, now: float) -> None:
+        """The command is done."""
+        self._drop(key)
+        self._entries[key] = now, reply
         self._bytes += len(reply)
         self._expire(now)
         self._shrink()
-        return entry.waiters if entry is not None else 0
-
-    def waiters(self, key: Key) -> int:
-        """How many repeats wait for a command that is running."""
-        entry = self._entries.get(key)
-        return entry.waiters if entry is not None else 0
 
     def _expire(self, now: float) -> None:
         while self._entries:
-            key, entry = next(iter(self._entries.items()))
-            if now - entry.since < self.lifetime:
+            key, (since, _) = next(iter(self._entries.items()))
+            if now - since < self.lifetime:
                 return
             self._drop(key)
 
@@ -112,8 +71,6 @@ class ReplyCache:
         while len(self._entries) > self.max_entries or self._bytes > self.max_bytes:
             self._drop(next(iter(self._entries)))
 
-    def _drop(self, key: Key) -> _Entry | None:
-        entry = self._entries.pop(key, None)
-        if entry is not None and entry.reply is not None:
-            self._bytes -= len(entry.reply)
-        return entry
+    def _drop(self, key: Key) -> None:
+        _, reply = self._entries.pop(key, (0.0, b""))
+        self._bytes -= len(reply)

@@ -81,7 +81,7 @@ async def _run(settings: Settings) -> None:
             ng_socket.start(loop)
         if settings.listen_http:
             server = await http.start(
-                settings.listen_http, renderer(lambda: snapshot(engine, ng)), _feedback_desk(settings, engine)
+                settings.listen_http, renderer(lambda: snapshot(engine, ng)), _desk(settings, engine)
             )
             opened.push_async_callback(server.stop)
         engine.start(loop)
@@ -91,12 +91,12 @@ async def _run(settings: Settings) -> None:
         log.info("stopping")
 
 
-def _feedback_desk(settings: Settings, engine: Engine) -> http.FeedbackDesk | None:
+def _desk(settings: Settings, engine: Engine) -> http.Desk | None:
     """Where apps are listened to. Raises ``OSError`` where the token cannot be read."""
     if not settings.feedback_token:
         return None
     try:
-        return http.FeedbackDesk(secret.read(settings.feedback_token), engine.feedback)
+        return http.Desk(secret.read(settings.feedback_token), engine.feedback, engine.memory.advise)
     except secret.SecretError as error:
         raise OSError(f"--feedback-token: {error}") from error
 

@@ -147,7 +147,7 @@ class Engine:
 
     def readings(self) -> Readings:
         """What the plane has counted, for one report."""
-        return Readings(self._traffic, lambda monotonic: monotonic + self._unix_offset)
+        return Readings(self._traffic, lambda monotonic: monotonic + self._unix_offset, self.plane.reports)
 
     def _times(self) -> Times:
         now = time.monotonic()
@@ -165,6 +165,9 @@ class Engine:
             errors=row["stranger"] + row["malformed"] + row["send_error"],
             last_packet=row["last_packet"] / NANOSECONDS,
             ssrc=row["ssrc"] if row["rtp_packets"] else None,
+            seq=row["seq"],
+            lost=max(row["rtp_skipped"] - row["rtp_late"], 0),
+            jitter=row["jitter"] / 16 / row["clock"] if row["clock"] else None,
             peer=self.plane.peer(rule),
             latched=row["state"] == State.LOCKED.value,
             in_kernel=self.tiered is not None and self.tiered.carries(rule),

@@ -10,8 +10,7 @@ from relay.forward.offload.bpf import BpfError
 from relay.forward.offload.elf import ObjectError
 from relay.forward.offload.gates import Gate
 from relay.forward.offload.kernel import Kernel
-from relay.forward.offload.tiered import TieredPlane
-from relay.forward.plane import Plane
+from relay.forward.offload.tiered import Lending, TieredPlane
 
 USERSPACE, EBPF = "userspace", "ebpf"
 """Values of ``--plane``; the third, ``auto``, is eBPF where it can be had."""
@@ -21,7 +20,9 @@ class PlaneRefused(OSError):
     """``--plane=ebpf``, and it cannot be had on every address. The text says where, why, and what to do."""
 
 
-def choose(wanted: str, userspace: Plane, addresses: Sequence[str]) -> tuple[TieredPlane | None, list[Gate]]:
+def choose(
+    wanted: str, userspace: Lending, addresses: Sequence[str]
+) -> tuple[TieredPlane | None, list[Gate]]:
     """The plane over both tiers if there is anything for the kernel to do, and the gates of all addresses.
 
     Raises ``PlaneRefused``.

@@ -14,19 +14,31 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from relay.calls.explain import candidates
+from relay.calls.moves import went_to
 from relay.calls.outcome import FAMILIES, record
 from relay.calls.report import Readings, Reply
 from relay.calls.state import Call, Leg
 from relay.config import Settings
 from relay.ice.policy import Order, Place, Remembered, Way, family_of
-from relay.memory.advice import advise
+from relay.memory.advice import AdviceError, Throttle, advise
+from relay.memory.advice import parse as parse_question
 from relay.memory.arms import TCP, UDP, Arm
 from relay.memory.beta import surely_above
 from relay.memory.decision import KNOWN_WELL, Facts, Snapshot, belief, decide
 from relay.memory.feedback import Claims, FeedbackError, parse
 from relay.memory.identity import NOWHERE, Identity, everyone, identify
-from relay.memory.knowledge import Network, Report, learn, told, widen
+from relay.memory.knowledge import (
+    Network,
+    Report,
+    learn,
+    maps_anew,
+    relay_round_trip,
+    told,
+    widen,
+)
 from relay.memory.record import Record
 from relay.ng.errors import NgError
 from relay.ng.request import Request
@@ -73,6 +85,8 @@ class Counts:
     consent_lost: int = 0
     records: int = 0
     advice: int = 0
+    advice_refused: Counter[str] = field(default_factory=Counter)
+    """Questions over HTTP that were not answered, by status."""
     feedback: Counter[str] = field(default_factory=Counter)
     """By result: ``ok``, or the HTTP status that refused it."""
 
@@ -86,6 +100,7 @@ class Remembering:
         self._secret = b""
         self._turn = settings.advice_turn
         self._claims = Claims()
+        self._throttle = Throttle()
         if settings.memory != OFF:
             try:
                 self._secret = _secret(settings)
@@ -106,7 +121,7 @@ class Remembering:
         """The hashes that stand for a place."""
         if self.keeper is None:
             return NOWHERE
-        return identify(self._secret, place.network, place.address, place.family)
+        return identify(self._secret, place.network, place.address, place.family, place.transport)
 
     def snapshot(self, identity: Identity) -> Snapshot:
         """What is known of it, as far as it is at hand."""
@@ -129,7 +144,12 @@ class Remembering:
         works = any(_works(one.rows, one.alpha, one.beta) for one in udp)
         fails = bool(udp) and all(one.rows >= KNOWN_WELL and one.mean < 0.5 for one in udp)
         needed = fails and turn.rows >= KNOWN_WELL and turn.mean > 0.5
-        return Remembered(needs_turn=needed, udp_works=works)
+        return Remembered(
+            relay_rtt=relay_round_trip(known.network, now),
+            needs_turn=needed,
+            symmetric=maps_anew(known.network),
+            udp_works=works,
+        )
 
     def order(self, place: Place, families: tuple[int, ...], default: int) -> Order | None:
         """See ``relay.ice.policy.Optimizer``."""
@@ -157,6 +177,16 @@ class Remembering:
         self.counts.advice += 1
         return advise(self.snapshot(self.identity(place)), self._turn, time.time()).reply()
 
+    def advise(self, body: object) -> Reply:
+        """The same for a question over HTTP. Raises ``AdviceError``."""
+        try:
+            self._throttle.admit(time.monotonic())
+            asked = parse_question(body)
+        except AdviceError as error:
+            self.counts.advice_refused[str(error.status)] += 1
+            raise
+        return self.advice(Place(asked.received_from, asked.network, family_of(asked.user_agent)))
+
     # Told.
 
     def widened(self, leg: Leg, families: tuple[int, ...]) -> tuple[str, ...]:
@@ -175,7 +205,7 @@ class Remembering:
         """Learn from a leg, which is still whole. Returns what is written down of it."""
         try:
             now = time.monotonic()
-            identity = self.identity(leg.place)
+            identity = self.identity(leg.went_to or leg.place)
             known = record(call, leg, identity, reason, now, readings)
             self._count(known)
             self._count_medias(leg)
@@ -192,10 +222,13 @@ class Remembering:
         keeper.write_down(known)
         if not known.counts:
             return
-        change = functools.partial(_learnt, known=known, now=time.time())
-        for key in (known.network, known.family, self._everyone):
+        now = time.time()
+        if known.network is not None:
+            keeper.change(known.network, functools.partial(_learnt, known=known, now=now))
+        common = msgspec.structs.replace(known, round_trip=None, maps_anew=None)  # those are of a place
+        for key in (known.family, self._everyone):
             if key is not None:
-                keeper.change(key, change)
+                keeper.change(key, functools.partial(_learnt, known=common, now=now))
 
     def _count(self, known: Record) -> None:
         self.counts.records += known.answered
@@ -240,16 +273,25 @@ class Remembering:
         )
         living = {leg.tag or "": self.identity(leg.place) for leg in legs}
         asked = self.identity(Place(network=said.network))
-        identity = self._claims.take(said, living, asked, now)
+        tag, identity = self._claims.take(said, living, asked, now)
+        report = said.report
+        leg = next((leg for leg in legs if (leg.tag or "") == tag), None)
+        if leg is not None:
+            leg.said = report.said
+            leg.went_to = went_to(leg, report)
+        if leg is not None and leg.went_to is not None:
+            identity = self.identity(leg.went_to)
+        elif report.moved and report.cellular is not None:  # where to, nobody knows any more
+            report = msgspec.structs.replace(report, cellular=not report.cellular)
         if identity.network is not None:
-            change = functools.partial(_told, report=said.report, now=time.time())
+            change = functools.partial(_told, report=report, now=time.time())
             self.keeper.change(identity.network, change)
 
     # Commands.
 
     def execute(self, request: Request, find: Callable[[str], Call | None]) -> Reply:
         """One of ``COMMANDS``. Raises ``NgError``."""
-        place = Place(request.received_from, request.network, family_of(request.user_agent))
+        place = _place(request)
         if request.command == "advice":
             return {**self.advice(place), "result": "ok"}
         if request.command == "forget":
@@ -281,6 +323,11 @@ class Remembering:
             raise NgError(NO_NETWORK)
         self.keeper.forget(identity.network)
         return {"result": "ok"}
+
+
+def _place(request: Request) -> Place:
+    agent = family_of(request.user_agent)
+    return Place(request.received_from, request.network, agent, request.sip_transport or "")
 
 
 def _learnt(network: Network | None, known: Record, now: float) -> Network:

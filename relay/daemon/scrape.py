@@ -5,15 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+import numpy as np
+
 from relay.calls import keying
 from relay.calls.state import Media
 from relay.control.ng import BUCKETS, NgServer
-from relay.daemon.engine import Engine
+from relay.daemon.engine import NANOSECONDS, Engine
 from relay.daemon.remembering import BUCKETS as USABLE_BOUNDS
 from relay.daemon.remembering import Remembering
 from relay.forward.offload.tiered import TieredPlane
 from relay.metrics.collector import PortUse, Snapshot
 from relay.metrics.memory import MemoryFacts
+
+QUANTILES = (0.5, 0.95, 1.0)
+HEARD = 5.0
+"""Seconds since its last packet after which a stream is not heard any more."""
 
 
 def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
@@ -37,6 +43,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         totals=engine.plane.totals(),
         kernel_totals=tiered.kernel_totals() if tiered is not None else {},
         kernel_streams=_kernel_streams(tiered, medias) if tiered is not None else 0,
+        jitter=_jitter(engine, medias),
         declined={why.value: count for why, count in tiered.declined().items()} if tiered is not None else {},
         ports=[
             PortUse(at.name, at.address, pool.used(at.address), pool.free(at.address))
@@ -70,6 +77,7 @@ def _memory(memory: Remembering) -> MemoryFacts:
         consent_lost=counts.consent_lost,
         records=counts.records,
         advice=counts.advice,
+        advice_refused=counts.advice_refused,
         feedback=counts.feedback,
         at_hand=keeper.networks if keeper is not None else 0,
         waiting=keeper.waiting if keeper is not None else 0,
@@ -77,6 +85,18 @@ def _memory(memory: Remembering) -> MemoryFacts:
         errors=keeper.errors if keeper is not None else {},
         working=keeper is not None and not keeper.broken,
     )
+
+
+def _jitter(engine: Engine, medias: Iterable[Media]) -> dict[str, float]:
+    """Quantiles over the streams that are heard; none where there are none."""
+    rules = [path.rule for media in medias for stream in media.streams for path in stream.paths]
+    rows = engine.plane.counters()[rules]
+    latest = (time.monotonic() - HEARD) * NANOSECONDS
+    rows = rows[(rows["clock"] > 0) & (rows["last_packet"] > latest)]
+    if not len(rows):
+        return {}
+    seconds = rows["jitter"] / 16 / rows["clock"]
+    return {str(quantile): float(np.quantile(seconds, quantile)) for quantile in QUANTILES}
 
 
 def _kernel_streams(tiered: TieredPlane, medias: Iterable[Media]) -> int:

@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from relay.forward import fake_stun
 from relay.forward.fake_bundle import Sorter
-from relay.forward.fake_rtcp import without_feedback
+from relay.forward.fake_rtcp import Reports, blocks, without_feedback
 from relay.forward.fake_srtp import Failure, Keys
 from relay.forward.fake_stun import Allowance
-from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Stun
+from relay.forward.fake_track import Track
+from relay.forward.plane import COUNTERS, PLANE_WIDE, SUMS, Dtls, Event, Latched, PlaneFull, Reported, Stun
 from relay.forward.rule import (
     MAX_ANNOUNCED,
     MAX_MID,
     MAX_OUTPUTS,
+    MAX_RATE,
     MAX_SOURCES,
     MAX_USERNAME,
     Address,
@@ -92,6 +94,8 @@ def check(rule: Rule) -> None:
     if rule.stun_keys is not None and len(rule.stun_keys.username) > MAX_USERNAME:
         raise ValueError(f"rule {rule.id}: a username of more than {MAX_USERNAME} bytes")
     _check_marks(rule)
+    if rule.clock is not None and not 0 < rule.clock.rate <= MAX_RATE:
+        raise ValueError(f"rule {rule.id}: a clock of {rule.clock.rate} Hz")
     for host, port in (*rule.sources, *((rule.remote,) if rule.remote else ())):
         ipaddress.ip_address(host)
         if not 0 < port < 65536:
@@ -130,6 +134,7 @@ class _Row:
     rtcp: list[tuple[int, int]]
     allowances: dict[Address, Allowance]
     sorter: Sorter
+    track: Track
 
     @property
     def secured(self) -> bool:
@@ -172,6 +177,7 @@ class FakePlane:
         self._life: dict[int, int] = {}
         self._lives = 0
         self._rows: dict[int, _Row] = {}
+        self._reports: dict[int, Reports] = {}
         self._keys: dict[int, Keys] = {}
         self._events: list[Event] = []
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -241,6 +247,9 @@ class FakePlane:
     def row(self, rule: int) -> np.void:
         found: np.void = self._counters[rule]
         return found
+
+    def reports(self, rule: int) -> tuple[Reported, ...]:
+        return self._reports[rule].told() if rule in self._reports else ()
 
     def totals(self) -> dict[str, int]:
         return {
@@ -323,7 +332,8 @@ class FakePlane:
         sorter = Sorter()
         if before and before.rule.marks is not None and before.rule.generation == rule.generation:
             sorter = before.sorter
-        self._rows[rule.id] = _Row(rule, latch, rtp, rtcp, kept, sorter)
+        track = before.track if before else Track()
+        self._rows[rule.id] = _Row(rule, latch, rtp, rtcp, kept, sorter, track)
         if rule.marks is not None and (before is None or _mid(before.rule) != rule.marks.mid):
             leader = self._rows.get(rule.marks.leader)
             if leader is not None:
@@ -351,6 +361,7 @@ class FakePlane:
             raise ValueError(f"rule {id} was not allocated")
         del self._life[id]
         self._rows.pop(id, None)
+        self._reports.pop(id, None)
         self._unlink(id)
         for name in SUMS:
             self._totals[name] += int(self._counters[id][name])
@@ -451,7 +462,29 @@ class FakePlane:
         if kind is Kind.RTP:
             counters["ssrc"], counters["seq"] = _ssrc_and_seq(datagram)
             counters["payload_type"] = datagram[1] & 127
-        return self._forward(id, row.rtcp if rtcp else row.rtp, plain, kind)
+            self._track(id, datagram, now)
+        if rtcp:
+            self._hear_reports(row.rule, plain, now)
+        return self._forward(id, row.rtcp if rtcp else row.rtp, plain, kind, now)
+
+    def _hear_reports(self, rule: Rule, compound: bytes, now: float) -> None:
+        """Each block is about a stream of this rule, or of one in its bundle."""
+        leader = rule.marks.leader if rule.marks is not None else None
+        at = [self._rows[id].rule for id in self._ports[rule.port].rules]
+        bundle = [one.id for one in at if one.marks is not None and one.marks.leader == leader]
+        for block in blocks(compound):
+            for id in bundle or [rule.id]:
+                if id in self._reports and self._reports[id].take(block, now):
+                    break
+
+    def _track(self, id: int, rtp: bytes, now: float) -> None:
+        rule, track = self._rows[id].rule, self._rows[id].track
+        ssrc, seq = _ssrc_and_seq(rtp)
+        clock = rule.clock.rate if rule.clock and rtp[1] & 127 in rule.clock.payload_types else 0
+        skipped = track.packet(ssrc, seq, int.from_bytes(rtp[4:8], "big"), clock, round(now * 1e9))
+        if skipped:
+            self._count(id, "rtp_skipped" if skipped > 0 else "rtp_late", abs(skipped))
+        self._counters[id]["jitter"], self._counters[id]["clock"] = track.jitter, track.clock
 
     def _media_of(self, row: _Row, plain: bytes, kind: Kind) -> int | None:
         """The rule that counts and forwards: in a bundle, that of the packet's media."""
@@ -483,7 +516,9 @@ class FakePlane:
         self._watch(id, lambda latch: verdicts.append(latch.packet(source, ssrc, seq, now)))
         return verdicts == [Verdict.ACCEPTED]
 
-    def _forward(self, id: int, outputs: list[tuple[int, int]], datagram: bytes, kind: Kind) -> list[Sent]:
+    def _forward(
+        self, id: int, outputs: list[tuple[int, int]], datagram: bytes, kind: Kind, now: float
+    ) -> list[Sent]:
         if not outputs:
             self._count(id, "no_output")
         sent: list[Sent] = []
@@ -503,6 +538,8 @@ class FakePlane:
             else:
                 self._count(output, "sent_packets")
                 self._count(output, "sent_bytes", len(packet))
+                if kind is Kind.RTCP:
+                    self._reports.setdefault(output, Reports()).note_sent(datagram, now)
                 sent.append((row.rule.port, peer, packet))
         return sent
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ SUMS = (
     "stun_limited",
     "no_media",
     "feedback",
+    "rtp_skipped",
+    "rtp_late",
 )
 """Fields of a row that only grow, and that live on in ``totals``."""
 
@@ -43,16 +45,52 @@ PLANE_WIDE = ("no_rule", "events_lost", "own_sent", "own_send_error")
 
 COUNTERS = np.dtype(
     {
-        "names": [*SUMS, "last_packet", "last_check", "ssrc", "seq", "payload_type", "state"],
-        "formats": [*("u8" for _ in SUMS), "i8", "i8", "u4", "u2", "u1", "u1"],
+        "names": [
+            *SUMS,
+            "last_packet",
+            "last_check",
+            "ssrc",
+            "seq",
+            "payload_type",
+            "state",
+            "jitter",
+            "clock",
+        ],
+        "formats": [*("u8" for _ in SUMS), "i8", "i8", "u4", "u2", "u1", "u1", "u4", "u4"],
         "offsets": [
             *range(0, 8 * len(SUMS), 8),
-            *(8 * len(SUMS) + place for place in (0, 8, 16, 20, 22, 23)),
+            *(8 * len(SUMS) + place for place in (0, 8, 16, 20, 22, 23, 24, 28)),
         ],
         "itemsize": 192,
     }
 )
-"""A row of ``Plane.counters``: ``struct counters`` in ext/rules.h."""
+"""A row of ``Plane.counters``: ``struct counters`` in ext/rules.h.
+
+``rtp_skipped`` less ``rtp_late`` is what was lost (RFC 3550, section A.3). ``jitter`` is 16 times that of
+section A.8, in units of ``clock`` Hz; it means nothing while ``clock`` is 0.
+"""
+
+
+MAX_REPORTED = 4
+"""SSRCs per rule of which reports are kept: audio has one, video one or two beside its repairs."""
+
+
+class Reported(NamedTuple):
+    """What a rule's peer said so far of one SSRC that it is sent (RFC 3550, section 6.4.1)."""
+
+    ssrc: int
+    blocks: int
+    """Report blocks, 1 or more."""
+    fraction: int
+    """Sum of what they say was lost since the one before, in 1/256."""
+    lost: int
+    """Packets lost since the beginning, as said last; 0 where duplicates outnumber them."""
+    jitter: int
+    """Sum, in units of the RTP timestamp."""
+    round_trips: int
+    """Blocks that tell the round trip from here to the peer, by a sender report that was forwarded to it."""
+    round_trip: int
+    """Sum, microseconds."""
 
 
 class PlaneFull(RuntimeError):
@@ -141,6 +179,9 @@ class Plane(Protocol):
 
     def row(self, rule: int) -> np.void:
         """One row of ``counters``."""
+
+    def reports(self, rule: int) -> tuple[Reported, ...]:
+        """What this rule's peer says of the latest ``MAX_REPORTED`` SSRCs that it is sent."""
 
     def totals(self) -> dict[str, int]:
         """Sums over all rules there ever were, and what reached no rule."""

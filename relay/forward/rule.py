@@ -33,6 +33,9 @@ MAX_ANNOUNCED = 16
 MAX_OUTPUTS = 64
 """Outputs of each kind that a rule can have, and rules that can share a port: no call forks so widely."""
 
+MAX_RATE = 1_000_000
+"""Hz of the clock of RTP; the highest that is in use is 192,000."""
+
 
 class Learn(enum.IntEnum):
     """Whom a stream is received from."""
@@ -90,6 +93,16 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """What the timestamps of RTP count, for jitter (RFC 3550, section 5.1)."""
+
+    rate: int
+    """Hz, 1 .. ``MAX_RATE``."""
+    payload_types: frozenset[int]
+    """0 .. 127; those that have this clock, and whose timestamps say when they were sampled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One stream at one local port: who may send to it, and who gets what is sent.
 
@@ -131,6 +144,8 @@ class Rule:
     towards it. Not for streams that pass as SRTP: what they hold is not to be read."""
     stun_keys: StunKeys | None = None
     """With ``stun``: checks that are no news are answered by the plane, and do not go up."""
+    clock: Clock | None = None
+    """Of the RTP that arrives; without it there is no jitter."""
 
 
 @dataclass(frozen=True, slots=True)

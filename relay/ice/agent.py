@@ -33,10 +33,10 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.ice import stun
-from relay.ice.check import UNLIKELY, Check
+from relay.ice.check import PATIENT, RTO, UNLIKELY, Check
 from relay.ice.consent import Consent
 from relay.ice.credentials import Credentials
 from relay.ice.grade import grade
@@ -53,6 +53,7 @@ from relay.ice.outputs import (
     Validated,
 )
 from relay.ice.pace import Pace
+from relay.ice.round_trip import RoundTrip
 from relay.ice.stun import Address, Class, Message, StunError
 
 MAX_PATHS = 32
@@ -63,6 +64,11 @@ PRIORITY = (110 << 24) + (65535 << 8) + 255
 """Of the peer-reflexive candidate that the peer would learn from our check (5.1.2.1)."""
 TOGETHER = 0.1
 """Seconds in which nominations are those of one aggressive peer, and its priorities decide (RFC 5245)."""
+DETOUR = 1.0
+"""Seconds for which a nominated path is preferred to one by a TURN server.
+
+An aggressive peer nominates all that answers, with one priority for all, and sends media on the first.
+"""
 OVERLAP = 2.0
 """Seconds after a move in which the path of before is received from: media is still on its way."""
 SILENT = 0.06
@@ -105,6 +111,7 @@ class _State:
     octets_in: int = 0
     octets_out: int = 0
     check: Check | None = None
+    trip: RoundTrip = field(default_factory=RoundTrip)
 
     @property
     def valid(self) -> bool:
@@ -133,6 +140,8 @@ class Agent:
         self.lite = lite
         self.selected: dict[int, Path] = {}
         """The selected path of each port."""
+        self.turned: frozenset[Address] = frozenset()
+        """Where the peer's candidates of type relay are."""
         self._tie_breaker = tie_breaker
         self._random = random
         self._paths: dict[Path, _State] = {}
@@ -174,6 +183,12 @@ class Agent:
         """Octets, with headers, of authenticated requests from there, and of our answers to them."""
         state = self._paths.get(path)
         return (state.octets_in, state.octets_out) if state is not None else (0, 0)
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds to the peer and back, on a selected path; None: that was never timed."""
+        trips = (self._paths[path].trip.seconds for path in self.selected.values())
+        return next((trip for trip in trips if trip is not None), None)
 
     @property
     def deadline(self) -> float | None:
@@ -357,13 +372,19 @@ class Agent:
         current = self.selected.get(path.port)
         if current is not None:
             other = self._paths[current]
-            if abs(state.nominated_at - other.nominated_at) < TOGETHER:
+            if self._is_detour(path, current, state.nominated_at - other.nominated_at):
+                wins = False
+            elif abs(state.nominated_at - other.nominated_at) < TOGETHER:
                 wins = state.priority >= other.priority
             else:
                 wins = state.nominated_at > other.nominated_at
             if not wins:
                 return []
         return self._select(path, state, now)
+
+    def _is_detour(self, path: Path, current: Path, after: float) -> bool:
+        """``after``: seconds from the nomination of ``current`` to that of ``path``."""
+        return path.remote in self.turned and current.remote not in self.turned and 0 <= after < DETOUR
 
     def _race(self, path: Path, state: _State, now: float) -> list[Output]:
         """As controlling agent: has the peer moved here? If the selected path is silent, both are checked."""
@@ -455,9 +476,11 @@ class Agent:
             return [ConsentLost(path)]
         if consent.deadline > now:
             return []
-        asked = consent.is_asked_for(now) and state.check is None
+        asked, untimed = consent.is_asked_for(now), state.trip.seconds is None
         consent.plan(now, self._chance())
-        return self._send(path, state, False, now) if asked else []
+        if state.check is not None or not (asked or untimed):
+            return []
+        return self._send(path, state, False, now, RTO if asked else PATIENT)
 
     def _chance(self) -> float:
         return int.from_bytes(self._random(2), "big") / 0xFFFF
@@ -482,7 +505,7 @@ class Agent:
         nominating = any(check.nominate for path, check in self._running() if path.port == port)
         return self.controlling and port not in self.selected and not nominating
 
-    def _send(self, path: Path, state: _State, nominate: bool, now: float) -> list[Output]:
+    def _send(self, path: Path, state: _State, nominate: bool, now: float, rto: float = RTO) -> list[Output]:
         if self.remote is None:
             return []
         self._pace.remove(path)
@@ -497,7 +520,7 @@ class Agent:
             nominate,
         )
         self._end(path)
-        state.check = Check(transaction, datagram, nominate, self.controlling, now)
+        state.check = Check(transaction, datagram, nominate, self.controlling, now, rto)
         self._checks[transaction] = path
         return [Send(path, datagram)]
 
@@ -556,6 +579,8 @@ class Agent:
         if not state.answered:
             output = [Usable(path)] if state.valid else [Validated(path), Usable(path)]
         state.answered, state.answered_at = True, now
+        if check.once:
+            state.trip.took(now - check.since)
         self._is_alive(path, state, now)
         if self.controlling:
             return output + self._decide(path, state, check, now)

@@ -23,6 +23,7 @@ from relay.ice import stun
 from relay.ice.agent import MAX_PATHS
 from relay.ice.credentials import Credentials
 from relay.ice.outputs import Path, Refused
+from relay.ice.round_trip import RoundTrip
 from relay.ice.stun import Class, Message, StunError
 
 PARKED = 3
@@ -84,6 +85,8 @@ class _Request:
     towards: Path | None = None
     nominates: bool = False
     """It has USE-CANDIDATE."""
+    once: bool = True
+    """It was sent on once only, so that its answer tells the round trip."""
 
 
 @dataclass(slots=True)
@@ -99,6 +102,8 @@ class _End:
     """Its requests that could not be delivered yet, by transaction."""
     awaited: OrderedDict[bytes, _Request] = field(default_factory=OrderedDict)
     """Requests that were sent to it, by transaction."""
+    trip: RoundTrip = field(default_factory=RoundTrip)
+    """Between it and us."""
 
 
 class Passer:
@@ -118,6 +123,10 @@ class Passer:
     def has_answered(self, side: Side, path: Path) -> bool:
         """A check was answered from there, so whoever was there is reached there."""
         return path in self._ends[side].answered
+
+    def round_trip(self, side: Side) -> float | None:
+        """Seconds from us to ``side`` and back; None: no check that was passed on was answered."""
+        return self._ends[side].trip.seconds
 
     def received(self, side: Side, path: Path, datagram: bytes, now: float) -> list[Output]:
         """``side`` sent something that looks like STUN. Never raises."""
@@ -156,6 +165,8 @@ class Passer:
             return [Refused("unknown transaction")]
         if end.credentials is None or not message.is_signed_with(end.credentials.key):
             return [Refused("integrity")]
+        if request.once:
+            end.trip.took(now - request.since)
         output = [*self._heard(side, path, now), Forward(side.other, request.origin, datagram)]
         end.answered.add(path)
         if request.nominates and message.type is Class.SUCCESS:
@@ -179,8 +190,8 @@ class Passer:
     def _deliver(self, side: Side, transaction: bytes, request: _Request, now: float) -> Forward:
         end = self._ends[side]
         path = next(reversed(end.paths))
-        end.awaited.pop(transaction, None)
-        end.awaited[transaction] = _Request(request.origin, b"", now, path, request.nominates)
+        again = end.awaited.pop(transaction, None) is not None
+        end.awaited[transaction] = _Request(request.origin, b"", now, path, request.nominates, not again)
         _shrink(end.awaited, MAX_TRANSACTIONS)
         return Forward(side, path, request.datagram)
 

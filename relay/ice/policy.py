@@ -63,6 +63,8 @@ class Place:
     """Opaque id of its network (ng ``network``, ``network-legs``)."""
     family: str = ""
     """Of its user agent."""
+    transport: str = ""
+    """Of its signalling (ng ``sip-transport``)."""
 
 
 @dataclass(frozen=True, slots=True)

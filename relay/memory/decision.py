@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from relay.memory import beta
 from relay.memory.arms import DIRECT, OWN, TCP, UDP, Arm
-from relay.memory.knowledge import Network, faded, median_ms
+from relay.memory.knowledge import KNOWN, Network, faded, median_ms
 
 FAMILY_WEIGHT = 2.0
 """How much the user agent's family counts in a network that is new."""
@@ -34,8 +34,6 @@ EVERYONE_WEIGHT = 1.0
 """The same for all networks together."""
 KNOWN_FAMILY = 20
 """Legs that make common knowledge worth anything."""
-KNOWN = 3
-"""Legs that we saw try a way before it is moved."""
 KNOWN_WELL = 8
 """The same before it is left out, and for the one that surely works instead."""
 KNOWN_NETWORK = 20

@@ -1,8 +1,9 @@
 """What apps say of their calls: who may say it, how often, and what it means.
 
 The body is a dictionary: ``call-id``, and ``tag`` or ``network``, name the leg;
-``ok`` is what everything is about, ``kind`` says which way it was, ``wifi/cell`` what network. Other keys
-(``ms``, ``lost``, ``rtt``) are welcome, and nothing is made of them yet.
+``ok`` is what everything is about, ``kind`` says which way it was, ``wifi/cell`` what network, or that the
+phone went from one to the other. ``ms``, ``lost`` and ``rtt`` are the app's own figures: they are written
+down, and decide nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from relay.memory.arms import Arm
 from relay.memory.identity import Identity
 from relay.memory.knowledge import Report
+from relay.memory.record import MAX_MS, Said
 
 LARGEST = 2048
 """Bytes of a body."""
@@ -35,6 +37,13 @@ KINDS = {
     "srflx": Arm.DIRECT_SRFLX,
 }
 """Words of ``kind``."""
+ACCESS = {
+    "wifi": (False, False),
+    "cell": (True, False),
+    "wifi->cell": (True, True),
+    "cell->wifi": (False, True),
+}
+"""Words of ``wifi/cell``: whether it is a mobile network, and whether the phone came there in mid-call."""
 YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -71,14 +80,33 @@ def parse(body: object) -> Feedback:
     if kind is not None and kind not in KINDS:
         raise FeedbackError(f"kind is one of {', '.join(sorted(KINDS))}", 400)
     access = _text(body, "wifi/cell")
-    if access not in (None, "wifi", "cell"):
-        raise FeedbackError("wifi/cell is wifi or cell", 400)
-    report = Report(
+    if access is not None and access not in ACCESS:
+        raise FeedbackError(f"wifi/cell is one of {', '.join(ACCESS)}", 400)
+    cellular, moved = ACCESS[access] if access is not None else (None, False)
+    said = Said(
         ok=ok,
-        arm=KINDS[kind] if kind is not None else None,
-        cellular=access == "cell" if access is not None else None,
+        ms=_number(body, "ms", MAX_MS),
+        lost=_number(body, "lost", 100, 10),
+        round_trip=_number(body, "rtt", MAX_MS),
+    )
+    report = Report(
+        ok=ok, arm=KINDS[kind] if kind is not None else None, cellular=cellular, moved=moved, said=said
     )
     return Feedback(call_id, tag, network, report)
+
+
+def _number(body: Mapping[object, object], name: str, most: int, times: int = 1) -> int | None:
+    """A number from 0 to ``most``, or the text of one; ``times`` as much of it, whole."""
+    value = body.get(name)
+    if value is None:
+        return None
+    try:
+        found = float(value) if isinstance(value, str | int | float) else -1.0
+    except (ValueError, OverflowError):
+        found = -1.0
+    if not 0 <= found <= most:
+        raise FeedbackError(f"{name} is a number from 0 to {most}", 400)
+    return round(found * times)
 
 
 def _text(body: Mapping[object, object], name: str) -> str | None:
@@ -113,9 +141,11 @@ class Claims:
 
     def take(
         self, feedback: Feedback, living: Mapping[str, Identity], asked: Identity, now: float
-    ) -> Identity:
-        """The network that is spoken of. ``living`` are the legs of the call that is there, by tag;
-        ``asked`` is what ``feedback.network`` stands for.
+    ) -> tuple[str, Identity]:
+        """The tag and the network of the leg that is spoken of.
+
+        ``living`` are the legs of the call that is there, by tag; ``asked`` is what
+        ``feedback.network`` stands for.
 
         Raises ``FeedbackError``: no such leg, or it was spoken of before.
         """
@@ -124,7 +154,7 @@ class Claims:
         for tag, identity in legs.items():
             if tag == feedback.tag or (feedback.tag is None and _same(identity, asked)):
                 self._once(feedback.call_id, tag)
-                return identity
+                return tag, identity
         raise FeedbackError("no such leg, or it ended too long ago", 404)
 
     def _once(self, call_id: str, tag: str) -> None:

@@ -40,11 +40,13 @@ class Identity:
 NOWHERE = Identity(None, None)
 
 
-def identify(secret: bytes, network: str | None, source: str | None, agent: str | None) -> Identity:
+def identify(
+    secret: bytes, network: str | None, source: str | None, agent: str | None, transport: str = ""
+) -> Identity:
     """The identity of a party.
 
     ``network`` is what its client calls its network, ``source`` the address that
-    its signalling came from, ``agent`` its User-Agent header. A ``network``
+    its signalling came from, ``transport`` how it came, ``agent`` its User-Agent header. A ``network``
     that is too long counts as none.
     """
     family = agent_family(agent)
@@ -54,7 +56,13 @@ def identify(secret: bytes, network: str | None, source: str | None, agent: str 
     prefix = _prefix(source) if source else None
     if prefix is None:
         return Identity(None, hashed, False, family)
-    return Identity(_hash(secret, "prefix", prefix, family), hashed, False, family)
+    told = (transport,) if transport else ()
+    return Identity(_hash(secret, "prefix", prefix, family, *told), hashed, False, family)
+
+
+def same_prefix(one: str, other: str) -> bool:
+    """Whether two addresses stand for one network."""
+    return _prefix(one) == _prefix(other)
 
 
 def everyone(secret: bytes) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import msgspec
 
 from relay.memory.arms import DIRECT, Arm
-from relay.memory.record import Record
+from relay.memory.record import Record, Said
 
 WEEK = 7 * 86400.0
 HALF_LIFE = WEEK
@@ -29,7 +29,9 @@ LEFT = 2.0
 HEAVIEST = 1000.0
 """Weight of one side; more would change nothing that is decided."""
 SAMPLES = 15
-"""Usable times remembered of each way: the median of the last ones."""
+"""Usable times remembered of each way, and round trips of each network: the median of the last ones."""
+KNOWN = 3
+"""Legs that make something known."""
 OPEN = 86400.0
 """Seconds after a wrong guess in which nothing is left out."""
 MOST_SAID = 1.0
@@ -71,7 +73,12 @@ class Network(msgspec.Struct, array_like=True):
     explored_at: float = 0.0
     """When a way that would have been left out was last given."""
     named: bool = False
-    cellular: bool = False
+    cellular: bool | None = None
+    """What clients said of it; None: nothing."""
+    round_trips: list[tuple[float, int]] = []
+    """When, and how many milliseconds the round trip from us took on average; the latest last."""
+    nat: Way = msgspec.field(default_factory=Way)
+    """``alpha`` and ``beta``: legs whose NAT mapped their socket anew for us, and legs whose NAT did not."""
 
     def is_open(self, now: float) -> bool:
         """Nothing is to be left out, for that was wrong not long ago."""
@@ -89,6 +96,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
     arm: Arm | None = None
     cellular: bool | None = None
+    moved: bool = False
+    """The phone went from Wi-Fi to a mobile network in mid-call, or the other way."""
+    said: Said | None = None
 
 
 def faded(way: Way, now: float, half_life: float) -> Way:
@@ -112,11 +122,16 @@ def learn(network: Network | None, record: Record, now: float) -> Network:
     known = _renewed(network, now, record.named)
     known.rows = min(known.rows + 1, 2**31)
     for arm in record.worked:
-        known.ways[arm] = _worked(_way(known, arm, now), record.usable[arm], now)
+        known.ways[arm] = _timed(_worked(_way(known, arm, now)), record.usable[arm], now)
     for arm in record.failed:
         known.ways[arm] = _failed(_way(known, arm, now))
     if record.explored:
         known.explored_at = now
+    if record.round_trip is not None:
+        known.round_trips = [*known.round_trips[-SAMPLES + 1 :], (now, record.round_trip)]
+    if record.maps_anew is not None:
+        nat = faded(known.nat, now, known.half_life)
+        known.nat = _worked(nat) if record.maps_anew else _failed(nat)
     return widen(known, record.surprising, now) if record.surprising else known
 
 
@@ -140,6 +155,8 @@ def told(network: Network | None, report: Report, now: float) -> Network:
         way = _way(known, report.arm, now)
         if report.ok:
             way = msgspec.structs.replace(way, said_ok=min(way.said_ok + 1.0, most))
+            if report.arm in DIRECT and report.said is not None and report.said.ms is not None:
+                way = _timed(way, report.said.ms, now)  # of our own ways we know better
         else:
             way = msgspec.structs.replace(way, said_bad=min(way.said_bad + 1.0, most))
         known.ways[report.arm] = way
@@ -148,7 +165,24 @@ def told(network: Network | None, report: Report, now: float) -> Network:
 
 def median_ms(way: Way, now: float, half_life: float) -> float | None:
     """Median of the usable times, recent ones weighing more; None: there are none."""
-    weighed = sorted((ms, 0.5 ** (max(0.0, now - at) / half_life)) for at, ms in way.times)
+    return _median(way.times, now, half_life)
+
+
+def relay_round_trip(network: Network, now: float) -> float | None:
+    """Seconds from us to a phone there and back: a median, recent ones weighing more; None: not known."""
+    if len(network.round_trips) < KNOWN:
+        return None
+    found = _median(network.round_trips, now, network.half_life)
+    return None if found is None else found / 1000
+
+
+def maps_anew(network: Network) -> bool:
+    """Its NAT is known to map each destination anew."""
+    return network.nat.rows >= KNOWN and network.nat.alpha > network.nat.beta
+
+
+def _median(times: list[tuple[float, int]], now: float, half_life: float) -> float | None:
+    weighed = sorted((ms, 0.5 ** (max(0.0, now - at) / half_life)) for at, ms in times)
     half = sum(weight for _, weight in weighed) / 2
     for ms, weight in weighed:
         half -= weight
@@ -177,6 +211,7 @@ def _renewed(network: Network | None, now: float, named: bool) -> Network:
         at=now,
         opened_at=min(network.opened_at, now),
         explored_at=min(network.explored_at, now),
+        round_trips=[(min(at, now), ms) for at, ms in network.round_trips],
         named=named or network.named,
     )
 
@@ -186,7 +221,7 @@ def _way(network: Network, arm: Arm, now: float) -> Way:
     return faded(way.get(arm, Way(at=now)), now, network.half_life)
 
 
-def _worked(way: Way, ms: int, now: float) -> Way:
+def _worked(way: Way) -> Way:
     run = max(way.run, 0) + 1
     return msgspec.structs.replace(
         way,
@@ -194,8 +229,11 @@ def _worked(way: Way, ms: int, now: float) -> Way:
         beta=min(way.beta, LEFT) if run == RUN else way.beta,
         rows=way.rows + 1,
         run=run,
-        times=[*way.times[-SAMPLES + 1 :], (now, ms)],
     )
+
+
+def _timed(way: Way, ms: int, now: float) -> Way:
+    return msgspec.structs.replace(way, times=[*way.times[-SAMPLES + 1 :], (now, ms)])
 
 
 def _failed(way: Way) -> Way:

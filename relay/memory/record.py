@@ -15,8 +15,21 @@ MEDIA = 50
 """Packets that show that media flows: a second of audio."""
 SHORTEST = 2.0
 """Seconds; a shorter call says nothing of the network."""
-MAX_MS = 3_600_000
+MAX_MS = 65_535
+"""Later is as good as never."""
 MAX_COUNT = 2**31
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """Figures of an app (``ice-feedback``). Nobody here has checked them."""
+
+    ok: bool
+    ms: int | None = None
+    """Until media flowed."""
+    lost: int | None = None
+    """Of 1000 packets."""
+    round_trip: int | None = None
+    """Milliseconds, from phone to phone or to the relay: apps differ."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -56,6 +69,16 @@ class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     answered: bool = False
     """And with ICE."""
     reason: str = ""
+    round_trip: int | None = None
+    """Milliseconds from us to the phone and back."""
+    lost: int | None = None
+    """Of 1000 packets that it was sent, as it reported (RTCP)."""
+    jitter: int | None = None
+    """Milliseconds, as it reported."""
+    maps_anew: bool | None = None
+    """Its NAT mapped its socket anew for us."""
+    said: Said | None = None
+    """What its app said while the call went on."""
 
     @property
     def counts(self) -> bool:

@@ -57,6 +57,7 @@ class Snapshot:
     kernel_totals: Mapping[str, int] = field(default_factory=dict)  # part of totals: forwarded by the kernel
     kernel_streams: int = 0  # of streams: those whose RTP the kernel forwards
     declined: Mapping[str, int] = field(default_factory=dict)  # rules that stay in user space, by reason
+    jitter: Mapping[str, float] = field(default_factory=dict)  # seconds, by quantile over streams
     ng_requests: Mapping[tuple[str, str], Spent] = field(default_factory=dict)  # by proxy and command
     ng_bounds: Sequence[float] = ()  # upper bounds of Spent.buckets, seconds, without the last one
     ng_errors: Mapping[str, int] = field(default_factory=dict)  # by proxy
@@ -96,6 +97,11 @@ DROPS = (
     "no_rule",
 )
 """The totals that count datagrams which were not forwarded."""
+
+FLAWS = {
+    "rtp_skipped": "RTP packets that did not come in their turn; lost are these less the late ones",
+    "rtp_late": "RTP packets that came late or twice",
+}
 
 RTPENGINE_ERRORS = ("malformed", "send_error")
 """What rtpengine calls a packet error; it does not count strangers."""
@@ -164,6 +170,14 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "icerelay_sent_bytes_total", "UDP payload sent to peers, bytes", totals["sent_bytes"]
     )
+    yield _gauge(
+        "icerelay_rtp_jitter_seconds",
+        "Jitter of RTP as it arrives (RFC 3550), over the streams that are heard at the moment",
+        "quantile",
+        now.jitter,
+    )
+    for name, text in FLAWS.items():
+        yield _counter(f"icerelay_{name}_packets_total", text, "type", _by_plane(totals[name], kernel[name]))
     yield _counter(
         "icerelay_dropped_packets_total",
         "Datagrams not forwarded, by reason",
@@ -257,7 +271,7 @@ def _latency(now: Snapshot) -> Metric:
     return histogram
 
 
-def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)

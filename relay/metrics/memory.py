@@ -28,6 +28,7 @@ class MemoryFacts:
     consent_lost: int = 0
     records: int = 0
     advice: int = 0
+    advice_refused: Mapping[str, int] = field(default_factory=dict)
     feedback: Mapping[str, int] = field(default_factory=dict)
     at_hand: int = 0
     waiting: int = 0
@@ -62,6 +63,8 @@ def metrics(now: MemoryFacts) -> Iterator[Metric]:
     yield _total("icerelay_memory_lost_total", "Changes, records and look-ups without room", now.lost)
     yield _by("icerelay_memory_errors_total", "Failures of the store, by reason", "reason", now.errors)
     yield _total("icerelay_ice_advice_total", "Advice given to apps", now.advice)
+    refused = now.advice_refused
+    yield _by("icerelay_ice_advice_refused_total", "Questions of apps not answered", "result", refused)
     yield _by("icerelay_ice_feedback_total", "Feedback of apps, by what became of it", "result", now.feedback)
 
 

@@ -67,6 +67,8 @@ class Request:
     """Such ids of the parties of ``from-tag`` and ``to-tag``."""
     user_agent: str | None = None
     """Of the sender, at most 256 bytes."""
+    sip_transport: str | None = None
+    """By which the sender's signalling came: a word of ``words.SIP_TRANSPORT``."""
     ice_advice: bool = False
     """The sender's app wants to know what to gather for its next call."""
     feedback: Mapping[str, Value] = field(default_factory=dict, hash=False)
@@ -130,6 +132,8 @@ def _request(command: str, options: _Options) -> Request:
         rtcp_mux |= words.WEBRTC_RTCP_MUX
         ice = ice or "force"
         transport = transport or "UDP/TLS/RTP/SAVPF"
+    if "ice-optimize" in options.flags and ice == "force":
+        ice = "optimize"  # for scripts that rtpengine has to understand as well
     return Request(
         command=command,
         call_id=options.text("call-id"),
@@ -150,6 +154,7 @@ def _request(command: str, options: _Options) -> Request:
         network=options.identifier("network", MAX_NETWORK),
         network_legs=options.network_legs(),
         user_agent=options.identifier("user-agent", MAX_USER_AGENT),
+        sip_transport=options.choice("sip-transport", words.SIP_TRANSPORT),
         ice_advice=options.choice("ice-advice", words.ICE_ADVICE) == "yes",
         feedback=options.taken(words.FEEDBACK) if command == "feedback" else options.feedback(command),
         transport_protocol=transport,

@@ -63,9 +63,9 @@ FLAG_SYNONYMS = {
 
 FLAGS = _set(
     """
-    asymmetric fast fatal fragment full-rtcp-attribute generate-mid ice-reject loop-protect media-handover
-    new-branch no-port-latching no-rtcp-attribute no-tls-id original-sendrecv port-latching provisional
-    recrypt reset
+    asymmetric fast fatal fragment full-rtcp-attribute generate-mid ice-optimize ice-reject loop-protect
+    media-handover new-branch no-port-latching no-rtcp-attribute no-tls-id original-sendrecv port-latching
+    provisional recrypt reset
     sip-source-address strict-source to-tag trickle-ice trust-address webrtc
     """
 )
@@ -114,6 +114,8 @@ ICE_ADVICE = {
     **dict.fromkeys(("yes", "on", "true", "1"), "yes"),
     **dict.fromkeys(("no", "off", "false", "0"), "no"),
 }
+
+SIP_TRANSPORT = {word: word for word in ("udp", "tcp", "tls", "sctp", "ws", "wss")}
 
 FEEDBACK = ("tag", "ok", "kind", "ms", "wifi/cell", "lost", "rtt")
 """Keys that only the command ``feedback`` has. Elsewhere they stand in ``ice-feedback``."""

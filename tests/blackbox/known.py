@@ -80,6 +80,14 @@ END_TO_END = ("chromium_browsers", "ice_default", "ice_flags")
 
 KNOWN = (
     Known(
+        "fragments",
+        ("keys",),
+        "We say whether anything of a fragment is for the other party; rtpengine leaves that to the proxy.",
+        ("chromium_trickle",),
+        ("offer",),
+        _without("ice-fragment"),
+    ),
+    Known(
         "feedback",
         ("other attributes",),
         "rtpengine leaves a=rtcp-fb and a=rtcp-rsize under RTP/AVP, which has no feedback (RFC 4585).",

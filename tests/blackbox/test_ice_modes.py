@@ -255,12 +255,12 @@ def test_a_fragment_is_consumed_without_an_sdp(call: Dialogue) -> None:
     call.offer(recorded("chromium-audio-trickle-offer"), ICE="remove")
     fragment = sdp("a=ice-ufrag:abcd", "a=ice-pwd:abcdefghijklmnopqrstuv", "m=audio 9 RTP/AVP 0", "a=mid:0")
     reply = call.ask("offer", sdp=fragment, from_tag="A", flags=["fragment"])
-    assert reply == {"result": "ok"}
+    assert reply == {"ice-fragment": "consumed", "result": "ok"}
 
 
 def test_a_fragment_for_nobody_is_answered_and_makes_no_call(call: Dialogue) -> None:
     reply = call.ask("offer", sdp=sdp("a=ice-ufrag:abcd"), from_tag="A", flags=["fragment"])
-    assert reply == {"result": "ok"}
+    assert reply == {"ice-fragment": "consumed", "result": "ok"}
     assert not call.exists
 
 

@@ -82,6 +82,27 @@ def test_rtp_flows_both_ways_from_the_ports_that_were_told(call: Dialogue, alice
     assert first["SSRC"] == alice.rtp.address[1]
 
 
+def test_what_was_lost_on_the_way_is_told_and_counted(
+    daemon: Daemon, call: Dialogue, alice: Phone, bob: Phone
+) -> None:
+    names = "icerelay_rtp_skipped_packets_total", "icerelay_rtp_late_packets_total"
+    before = [daemon.metric(name) for name in names]
+    talk = Talk(call, alice, bob)
+    talk.both_hear_each_other()
+    ssrc = alice.rtp.address[1]
+    for number in (2, 3, 7, 6, 8):
+        alice.rtp.send(talk.to_a, rtp(number, ssrc=ssrc))
+        bob.rtp.receive()
+    report = call.query()
+    stream = report["tags"]["A"]["medias"][0]["streams"][0]
+    assert stream["SSRC"] == ssrc
+    assert (stream["reception"]["lost"], stream["reception"]["packet loss"]) == (2, 25)
+    assert stream["reception"]["jitter"] > 0  # the timestamps say 20 ms, and they came at once
+    assert report["SSRC"][str(ssrc)] == {"packets": 6, "bytes": 6 * 172, "last RTP seq": 8}
+    assert [daemon.metric(name) - value for name, value in zip(names, before, strict=True)] == [3, 1]
+    assert daemon.metric("icerelay_rtp_jitter_seconds", "1.0") > 0
+
+
 def test_rtcp_flows_both_ways_on_its_own_ports(call: Dialogue, alice: Phone, bob: Phone) -> None:
     talk = Talk(call, alice, bob)
     alice.rtcp.send(told(talk.answered, rtcp_too=True), rtcp(1))

@@ -1,7 +1,8 @@
 """Two ICE agents (aioice) in one network, which call each other through a relay under ``ICE=optimize``.
 
 Run as a program, so that both are in the network namespace it was started in. It prints, as JSON, where each
-agent sends to in the end. One agent can be given candidates that nobody listens at.
+agent sends to in the end. One agent can be given candidates that nobody listens at. ``late`` agents tell
+theirs by fragments, after the answer.
 """
 
 from __future__ import annotations
@@ -45,6 +46,19 @@ def described(connection: aioice.Connection, dead: socket.socket | None) -> str:
     return "\r\n".join([*lines, ""])
 
 
+def later(text: str) -> tuple[str, str]:
+    """A description without its candidates, and the fragment that has them."""
+    lines = text.splitlines(keepends=True)
+    of_ice = [line for line in lines if line.startswith(("a=ice-", "m=", "a=candidate"))]
+    of_ice.sort(key=lambda line: not line.startswith("a=ice-"))
+    bare = "".join(line for line in lines if not line.startswith("a=candidate"))
+    return bare + "a=ice-options:trickle\r\n", "".join(of_ice)
+
+
+def candidates(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if line.startswith("a=candidate"))
+
+
 async def listen(connection: aioice.Connection, text: str) -> None:
     session = Session.parse(text)
     found = read(session, session.medias[0])
@@ -63,12 +77,17 @@ async def call(setup: dict[str, Any]) -> dict[str, str]:
     silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     silent.bind((ALICE, 0))
     dead = silent if setup["blocked"] else None
-    offer = client.ask("offer", call_id="c", from_tag="A", sdp=described(caller, dead), **setup["offer"])
-    await listen(callee, str(offer["sdp"]))
-    answer = client.ask(
-        "answer", call_id="c", from_tag="A", to_tag="B", sdp=described(callee, dead), **setup["answer"]
-    )
-    await listen(caller, str(answer["sdp"]))
+    said, heard = [described(one, dead) for one in (caller, callee)], ["", ""]
+    fragments = []
+    if setup["late"]:
+        said, fragments = [list(texts) for texts in zip(*map(later, said), strict=True)]
+    offer = client.ask("offer", call_id="c", from_tag="A", sdp=said[0], **setup["offer"])
+    answer = client.ask("answer", call_id="c", from_tag="A", to_tag="B", sdp=said[1], **setup["answer"])
+    for text, tags in zip(fragments, (("A", "B"), ("B", "A")), strict=False):
+        keys: dict[str, Any] = {"call_id": "c", "from_tag": tags[0], "to_tag": tags[1], "sdp": text}
+        heard[tags[0] == "A"] = candidates(str(client.ask("offer", flags=["fragment"], **keys)["sdp"]))
+    await listen(callee, str(offer["sdp"]) + heard[1])
+    await listen(caller, str(answer["sdp"]) + heard[0])
     await asyncio.gather(caller.connect(), callee.connect())
     for sender, receiver in ((caller, callee), (callee, caller)):
         await sender.send(b"\x80\x00" + bytes(170))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiortc
 import numpy as np
@@ -134,5 +135,40 @@ def test_both_are_heard_on_when_their_sequence_numbers_wrap_around(
         await web.close()
         plain.close()
         relay.client.ask("delete", call_id="wrap", from_tag="A")
+
+    run(scenario, monkeypatch)
+
+
+def test_what_two_webrtc_phones_report_of_each_other_is_in_the_report_of_the_call(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys end here on both legs, so that RTCP is read on its way."""
+
+    async def scenario() -> None:
+        caller, callee = WebPhone(), WebPhone()
+        await caller.peer.setLocalDescription(await caller.peer.createOffer())
+        told = relay.client.ask(
+            "offer", call_id="both", from_tag="A", sdp=caller.peer.localDescription.sdp, ICE="force",
+            flags=["recrypt"],
+        )  # fmt: skip
+        answer = await answered(callee, relay, "both", told)
+        await caller.peer.setRemoteDescription(aiortc.RTCSessionDescription(str(answer["sdp"]), "answer"))
+        streams: dict[str, Any] = {}
+        while len(streams) < 2 or not all(
+            "round-trip time" in one["average MOS"] for one in streams.values()
+        ):
+            await asyncio.sleep(0.1)
+            report: Any = relay.client.ask("query", call_id="both")
+            streams = report["SSRC"]
+        sent = {media["medias"][0]["streams"][0]["SSRC"] for media in report["tags"].values()}
+        assert set(streams) == {str(ssrc) for ssrc in sent}
+        for one in streams.values():
+            found = one["average MOS"]
+            assert (one["cumulative loss"], found["packet loss"], found["MOS"]) == (0, 0, 44)
+            assert found["jitter"] < 50
+            assert 0 < found["round-trip time leg"] < found["round-trip time"] < 500_000
+        await caller.close()
+        await callee.close()
+        relay.client.ask("delete", call_id="both", from_tag="A")
 
     run(scenario, monkeypatch)

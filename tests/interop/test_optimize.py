@@ -31,11 +31,11 @@ def network() -> Iterator[Namespace]:
 
 
 def place_call(
-    network: Namespace, legs: dict[str, str], callee: str, blocked: bool = False
+    network: Namespace, legs: dict[str, str], callee: str, blocked: bool = False, late: bool = False
 ) -> dict[str, str]:
     offer: dict[str, Any] = {"ICE": "optimize", "received-from": ["IP4", SITE], "network-legs": legs}
     answer = {"ICE": "optimize", "received-from": ["IP4", callee]}
-    setup = {"ng": NG, "offer": offer, "answer": answer, "blocked": blocked}
+    setup = {"ng": NG, "offer": offer, "answer": answer, "blocked": blocked, "late": late}
     agents = Process([*network.enter, sys.executable, "-m", "tests.interop.ice_pair", json.dumps(setup)])
     assert agents.wait(40.0) == 0, agents.output
     (line,) = [line for line in agents.output.splitlines() if line.startswith("RESULT ")]
@@ -45,6 +45,12 @@ def place_call(
 
 def test_phones_of_one_site_find_the_direct_path(network: Namespace) -> None:
     found = place_call(network, ONE, SITE)
+    assert (found["caller"], found["callee"]) == (BOB, ALICE)
+
+
+def test_phones_of_one_site_find_the_direct_path_by_candidates_that_come_late(network: Namespace) -> None:
+    found = place_call(network, ONE, SITE, late=True)
+    assert ALICE not in found["offer"].partition("a=")[2]
     assert (found["caller"], found["callee"]) == (BOB, ALICE)
 
 

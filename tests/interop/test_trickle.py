@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
 
 import aiortc
 import pytest
@@ -183,6 +184,49 @@ def test_candidates_reach_the_other_party_where_checks_pass_through(
     agents.run(scenario, monkeypatch)
 
 
+def trickling(ufrag: str) -> str:
+    """What a phone with ICE says of itself before it knows a candidate."""
+    ice = [f"a=ice-ufrag:{ufrag}", f"a=ice-pwd:{ufrag * 6}", "a=ice-options:trickle", "a=rtcp-mux", "a=mid:0"]
+    head = ["v=0", "o=- 1 1 IN IP4 192.0.2.9", "s=-", "c=IN IP4 0.0.0.0", "t=0 0"]
+    return "\r\n".join([*head, "m=audio 9 RTP/AVP 0", *ice, ""])
+
+
+HOST = "1 1 udp 2122260223 10.0.0.5 40000 typ host"
+OUTSIDE = "2 1 udp 1686052607 203.0.113.7 40000 typ srflx raddr 10.0.0.5 rport 40000"
+LOOPBACK = "3 1 udp 2122194687 127.0.0.1 40001 typ host"
+
+
+def test_under_assist_the_relay_chooses_what_of_an_info_goes_on(phones: Phones, relay: Relay) -> None:
+    """The phones turn out to be at two addresses: the private one is for nobody else."""
+    caller, callee = phones.carrier("alice", 21), phones.carrier("bob", 22)
+    caller.body, callee.body = trickling("abcd"), trickling("bbbb")
+    outgoing, incoming = asyncio.run(dial(caller, callee, "same-site"))
+    outgoing.trickle(fragment(caller.body, [HOST, LOOPBACK]))
+    outgoing.trickle(fragment(caller.body, [HOST, LOOPBACK, OUTSIDE], end=True))
+    incoming.trickle(fragment(callee.body, [OUTSIDE, LOOPBACK], end=True))
+    passed = [fragment(caller.body, []), fragment(caller.body, [OUTSIDE], end=True)]
+    assert incoming.fragments == passed
+    assert outgoing.fragments == [fragment(callee.body, [OUTSIDE], end=True)]
+    assert reasons(relay, incoming) == ["direct-kept", *["relay-inserted"] * 2, "host-private", "invalid"]
+    outgoing.hang_up()
+
+
+def test_where_ice_ends_at_the_relay_an_info_ends_at_the_proxy(phones: Phones) -> None:
+    """The very script that passes on what comes back: nothing does."""
+    caller, callee = phones.carrier("alice", 21), phones.carrier("bob", 22)
+    caller.body, callee.body = trickling("abcd"), PlainPhone().sdp()
+    outgoing, incoming = asyncio.run(dial(caller, callee, "same-site", "to-plain"))
+    outgoing.trickle(fragment(caller.body, [HOST, OUTSIDE], end=True))
+    assert incoming.fragments == []
+    outgoing.hang_up()
+
+
+def reasons(relay: Relay, call: Carried) -> list[str]:
+    """Of all candidates that this phone was told, or was not."""
+    report: Any = relay.client.ask("query", call_id=call.id)
+    return [one["reason"] for one in report["tags"][call.tag]["medias"][0]["ICE"]["candidates"]]
+
+
 def late_candidates(text: str) -> list[str]:
     return [
         line.removeprefix("a=candidate:") for line in text.splitlines() if line.startswith("a=candidate:")
@@ -254,4 +298,4 @@ def test_a_browser_is_heard_whenever_its_candidates_come(relay: Relay, browser: 
 
 def send(client: NgClient, text: str) -> None:
     reply = client.ask("offer", call_id="late", from_tag="A", sdp=text, flags=["fragment"])
-    assert reply == {"result": "ok"}
+    assert reply["result"] == "ok"

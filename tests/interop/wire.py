@@ -31,6 +31,9 @@ class Wire:
         host, port = self._front.getsockname()
         return host, port
 
+    def passes(self, request: bytes) -> None:
+        """A request of the proxy, on its way to the relay."""
+
     def stop(self) -> None:
         self._stop_write.send(b"x")
         self._thread.join()
@@ -55,6 +58,7 @@ class Wire:
             back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             back.connect(self._relay)
             self._backs[proxy] = back
+        self.passes(datagram)
         self._backs[proxy].send(datagram)
 
     def _forward_reply(self, back: socket.socket, proxy: Address) -> None:

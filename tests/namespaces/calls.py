@@ -14,7 +14,7 @@ from relay.forward.offload import gates
 from relay.forward.offload.kernel import Kernel, Kind
 from relay.forward.offload.tiered import TieredPlane
 from relay.forward.plane import Plane
-from relay.forward.rule import Address, Learn, Rule
+from relay.forward.rule import Address, Clock, Learn, Rule
 from tests.namespaces.lab import Lab, Namespace
 
 BINDING = bytes.fromhex("000100002112a442") + bytes(12)
@@ -22,8 +22,12 @@ DTLS = bytes([22, 254, 253]) + bytes(20)
 RTCP = bytes([0x80, 200, 0, 1]) + bytes(4)
 
 
-def rtp(seq: int, ssrc: int = 1, payload: bytes = b"voice" * 32) -> bytes:
-    return bytes([0x80, 8]) + seq.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big") + payload
+PCMA = Clock(8000, frozenset({8}))
+
+
+def rtp(seq: int, ssrc: int = 1, payload: bytes = b"voice" * 32, timestamp: int = 0) -> bytes:
+    head = bytes([0x80, 8]) + seq.to_bytes(2, "big") + timestamp.to_bytes(4, "big")
+    return head + ssrc.to_bytes(4, "big") + payload
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -109,9 +113,15 @@ class Setting:
             other_port, callee_side = local_port(plane, self.lab.relay, self.lab.gateway(other, v6))
             first, second = plane.allocate(), plane.allocate()
             to_caller = Rule(
-                first, port, name(caller), Learn.WINDOW, rtp=(second,), rtcp=(second,), stun=True
+                *(first, port, name(caller), Learn.WINDOW),
+                rtp=(second,),
+                rtcp=(second,),
+                stun=True,
+                clock=PCMA,
             )
-            to_callee = Rule(second, other_port, name(callee), Learn.WINDOW, rtp=(first,), rtcp=(first,))
+            to_callee = Rule(
+                second, other_port, name(callee), Learn.WINDOW, rtp=(first,), rtcp=(first,), clock=PCMA
+            )
             plane.apply([to_caller, to_callee])
             yield Call(self.lab, below, plane, caller, callee, to_caller, to_callee, caller_side, callee_side)
 

@@ -167,6 +167,8 @@ def a_long_talk(stage: Stage) -> None:
         typed = spoken[:1] + bytes([dice.randrange(256)]) + spoken[2:]
         side = "caller" if who == "stranger" else who
         stage.says(who, dice.choice((spoken, spoken, typed, dice.choice(noise))), to=side)
+    for rule in stage.rules.values():
+        assert int(stage.plane.row(rule.id)["rtp_skipped"]) > 10
 
 
 SCENARIOS: dict[Callable[[Stage], None], int] = {

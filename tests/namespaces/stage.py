@@ -12,7 +12,7 @@ from typing import Any
 
 from relay.forward.plane import SUMS, Stun
 from relay.forward.rule import Address, Drop, Learn, Rule
-from tests.namespaces.calls import local_port, name, nothing_for, until
+from tests.namespaces.calls import PCMA, local_port, name, nothing_for, until
 from tests.namespaces.lab import Lab, Namespace
 from tests.namespaces.planes import SECOND_PHONE, Kept, Subject
 
@@ -21,7 +21,7 @@ REFUSED = ("stranger", "malformed", "stun", "auth", "replay", "no_rule", "stun_l
 ENDS = ("sent_packets", "no_output", "no_peer", "send_error", "feedback")
 """What becomes of a packet that was taken, once for each output."""
 FIRST_PORT = 4000
-STATES = ("ssrc", "seq", "payload_type", "state")
+STATES = ("ssrc", "seq", "payload_type", "state", "clock")
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Stage:
         self.sides[side] = local_port(self.plane, self._lab.relay, self._lab.gateway(machine, v6))
 
     def _rule(self, id: int, phone: str, **fields: Any) -> Rule:
-        return Rule(id, self.sides[phone][0], self.address(phone), Learn.WINDOW, **fields)
+        return Rule(id, self.sides[phone][0], self.address(phone), Learn.WINDOW, clock=PCMA, **fields)
 
     def address(self, phone: str) -> Address:
         return name(self.phones[phone])

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from relay.forward.fake_track import Track
 from relay.forward.offload import tiered
 from relay.forward.offload.flow import Why
 from relay.forward.offload.kernel import Kind
@@ -17,6 +18,7 @@ from relay.forward.rule import Drop, Learn
 from tests.namespaces.calls import (
     BINDING,
     DTLS,
+    PCMA,
     RTCP,
     Call,
     Setting,
@@ -215,6 +217,29 @@ def test_counters_never_go_back_while_streams_come_and_go(call: Call) -> None:
     assert seen == sorted(seen)
     assert seen[-1] == sent + 1
     assert 0 < call.plane.kernel_totals()["rtp_packets"] < sent + 1
+
+
+def test_loss_and_jitter_go_on_where_they_were_when_a_stream_changes_planes(call: Call) -> None:
+    slow = Track()
+    lost = [slow.packet(1, 0, 0, PCMA.rate, 0)]
+    for number in range(1, 200):
+        if number % 20 == 0:
+            call.plane.apply([replace(call.to_caller, hint=f"192.0.2.{number}")])  # user space has it again
+        if number % 20 == 5:
+            until(call.is_half_settled)
+        if number % 7 == 0:
+            continue  # lost on the way
+        timestamp = 8000 * (number % 2)
+        call.caller.sendto(rtp(number, timestamp=timestamp), call.caller_side)
+        call.callee.recv(2000)
+        lost.append(slow.packet(1, number, timestamp, PCMA.rate, 0))
+    until(lambda: call.count(call.to_callee, "sent_packets") == len(lost))
+    found = call.plane.counters()[call.to_caller.id]
+    assert found["rtp_skipped"] == sum(lost) == 28
+    assert (found["rtp_late"], found["clock"]) == (0, PCMA.rate)
+    assert int(found["jitter"]) == pytest.approx(slow.jitter, rel=0.05)
+    assert call.plane.kernel_totals()["rtp_skipped"] > 10
+    assert call.in_user_space(call.to_caller, "rtp_skipped") > 3
 
 
 def test_a_rule_id_that_is_used_again_starts_at_zero(call: Call) -> None:

@@ -336,3 +336,20 @@ def test_four_are_kept_of_one_component_at_most() -> None:
     for context in SITUATIONS.values():
         kept = [one.candidate for one in choose(seventeen(), context) if one.candidate]
         assert all(sum(c.component == component for c in kept) <= LIMIT for component in (1, 2))
+
+
+def test_newcomers_leave_what_was_told_alone() -> None:
+    told = [Candidate.parse(HOST), Candidate.parse(SRFLX)]
+    again, other = SRFLX.replace("6000", "6002"), HOST.replace("5000", "5002")
+    kept, dropped = choose([other, again], ANYWHERE, told=told)
+    assert (kept.candidate is not None and kept.candidate.priority) == told[0].priority - 1
+    assert dropped.reason is Reason.SYMMETRIC
+    assert [one.kept for one in choose([other], ANYWHERE, limit=2, told=told)] == [False]
+
+
+@given(st.lists(st.integers(0, 2**31 - 1), max_size=6), st.lists(st.integers(0, 40), max_size=6, unique=True))
+def test_priorities_of_newcomers_are_free_and_above_ours(offered: list[int], taken: list[int]) -> None:
+    values = {index: replace(Candidate.parse(HOST), priority=number) for index, number in enumerate(offered)}
+    found = [one.priority for one in renumbered(values, taken, above=10).values()]
+    assert len({*found, *taken}) == len(found) + len(taken)
+    assert all(10 < number < 2**31 for number in found)

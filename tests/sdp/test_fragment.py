@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdp.candidate import Candidate
-from sdp.fragment import MAX_LENGTH, Addition, Fragment, written
+from sdp.fragment import MAX_LENGTH, Addition, Fragment, rewritten, written
 from sdp.session import SdpError
 from tests.ng import split
 
@@ -115,3 +115,22 @@ def test_a_fragment_that_we_write_is_read_as_it_was_meant() -> None:
     assert (audio.candidates, audio.ufrag, audio.end_of_candidates) == ((), None, False)
     assert (video.mid, video.index, video.ufrag, video.candidates) == ("v", 1, "user", ours)
     assert video.end_of_candidates
+
+
+def test_only_the_lines_of_candidates_are_written_anew() -> None:
+    media = ["m=audio 9 RTP/AVP 0", "a=candidate: a ", "a=x", "m=odd", "a=candidate:b"]
+    text = "\r\n".join(["a=ice-ufrag:x", "a=candidate:s", *media])
+    asked: list[tuple[int | None, str]] = []
+
+    def told(index: int | None, value: str) -> str | None:
+        asked.append((index, value))
+        return None if value == "s" else value.upper()
+
+    expected = ["a=ice-ufrag:x", "m=audio 9 RTP/AVP 0", "a=candidate:A", "a=x", "m=odd", "a=candidate:B"]
+    assert rewritten(text, told) == "\r\n".join(expected)
+    assert asked == [(None, "s"), (0, "a"), (1, "b")]
+
+
+@given(st.text(max_size=300))
+def test_what_has_no_candidates_comes_out_as_it_came_in(text: str) -> None:
+    assert rewritten(text, lambda index, value: value) == text or "a=candidate" in text

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from relay.forward.offload.gates import Gate
 from relay.forward.offload.kernel import Kind
-from relay.forward.rule import Address, Learn, Rule
+from relay.forward.rule import Address, Clock, Learn, Rule
 from relay.latching import State
 
 KNOWN = frozenset(
     {"id", "port", "remote", "learn", "hint", "sources", "asymmetric", "rtp", "rtcp"}
-    | {"stun", "stun_keys", "dtls", "keys", "opaque", "generation", "plain_rtcp"}
+    | {"stun", "stun_keys", "dtls", "keys", "opaque", "generation", "plain_rtcp", "clock"}
 )
 """Fields of ``Rule`` that ``judge`` takes into account, or that do not matter to RTP of a settled source."""
 
@@ -88,6 +88,7 @@ class Flow:
     destination: Address
     tos: int
     device: int
+    clock: Clock | None = None
 
     def key(self) -> bytes:
         """struct flow_key."""
@@ -98,7 +99,9 @@ class Flow:
         """struct flow."""
         ends = (self.peer, self.source, self.destination)
         hosts, ports = b"".join(map(_host, ends)), b"".join(map(_port, ends))
-        return hosts + ports + struct.pack("<BxII", self.tos, self.device, slot)
+        low, high = _bits(self.clock)
+        rate = self.clock.rate if self.clock is not None else 0
+        return hosts + ports + struct.pack("<BxIIQQIxxxx", self.tos, self.device, slot, low, high, rate)
 
 
 def judge(end: End, out: End | None) -> Flow | Why:
@@ -121,7 +124,7 @@ def judge(end: End, out: End | None) -> Flow | Why:
     sender, receiver = _sender(end), _receiver(out)
     if sender is None or receiver is None:
         return Why.UNSETTLED
-    return Flow(end.local, sender, out.local, receiver, out.tos, out.gate.index)
+    return Flow(end.local, sender, out.local, receiver, out.tos, out.gate.index, end.rule.clock)
 
 
 def _special(rule: Rule) -> Why | None:
@@ -147,6 +150,12 @@ def _sender(end: End) -> Address | None:
 def _receiver(out: End) -> Address | None:
     """Where to send to: somebody settled, or as long as he is silent whom signalling named."""
     return out.peer if out.rule.learn is Learn.NOBODY or out.state is not State.LATCHED else None
+
+
+def _bits(clock: Clock | None) -> tuple[int, int]:
+    """A bit for each payload type, 64 to a word."""
+    whole = sum(1 << number for number in clock.payload_types) if clock is not None else 0
+    return whole & (1 << 64) - 1, whole >> 64
 
 
 def _host(address: Address) -> bytes:

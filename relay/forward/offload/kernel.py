@@ -18,15 +18,18 @@ from relay.forward.offload import bpf, elf
 
 COUNT = np.dtype(
     {
-        "names": ["packets", "bytes", "last", "ssrc", "seq", "payload_type"],
-        "formats": ["u8", "u8", "u8", "u4", "u2", "u1"],
-        "offsets": [0, 8, 16, 24, 28, 30],
-        "itemsize": 32,
+        "names": [
+            *("packets", "bytes", "last", "ssrc", "seq", "payload_type"),
+            *("skipped", "late", "track", "jitter", "clock"),
+        ],
+        "formats": ["u8", "u8", "u8", "u4", "u2", "u1", "u8", "u8", "V24", "u4", "u4"],
+        "offsets": [0, 8, 16, 24, 28, 30, 32, 40, 48, 56, 60],
+        "itemsize": 72,
     }
 )
-"""struct count; ``last`` is CLOCK_MONOTONIC in ns."""
+"""struct count; ``last`` is CLOCK_MONOTONIC in ns, ``jitter`` and ``clock`` are parts of ``track``."""
 
-KEY_SIZE, FLOW_SIZE = 20, 64
+KEY_SIZE, FLOW_SIZE = 20, 88
 
 
 class Kind(enum.Enum):
@@ -79,9 +82,9 @@ class Kernel:
         self._flows = maps["flows"]
         self.slots = parsed.maps["counts"].entries
         """Elements of ``counts``, and of the table of flows."""
-        memory = mmap.mmap(maps["counts"], self.slots * COUNT.itemsize, prot=mmap.PROT_READ)
+        memory = mmap.mmap(maps["counts"], self.slots * COUNT.itemsize)
         self.counts: NDArray[np.void] = np.frombuffer(memory, COUNT)
-        """Live; only the programs write it."""
+        """Live. The programs write it, and user space the ``track`` of a stream that both have."""
 
     def _keep(self, descriptor: int) -> int:
         self._descriptors.append(descriptor)

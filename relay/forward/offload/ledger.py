@@ -17,18 +17,24 @@ SHARE = np.dtype(
         ("rtp_bytes", "u8"),
         ("sent_packets", "u8"),
         ("sent_bytes", "u8"),
+        ("rtp_skipped", "u8"),
+        ("rtp_late", "u8"),
         ("last_packet", "i8"),
         ("ssrc", "u4"),
         ("seq", "u2"),
         ("payload_type", "u1"),
+        ("jitter", "u4"),
+        ("clock", "u4"),
     ]
 )
 """What the kernel adds to a row of ``Plane.counters``; of those that do not sum up, the latest."""
 
-SUMMED = ("rtp_packets", "rtp_bytes", "sent_packets", "sent_bytes")
-LATEST = ("last_packet", "ssrc", "seq", "payload_type")
-COUNTED = ("last", "ssrc", "seq", "payload_type")
+SUMMED = ("rtp_packets", "rtp_bytes", "sent_packets", "sent_bytes", "rtp_skipped", "rtp_late")
+LATEST = ("last_packet", "ssrc", "seq", "payload_type", "jitter", "clock")
+COUNTED = ("last", "ssrc", "seq", "payload_type", "jitter", "clock")
 """The same as the kernel names them."""
+FLAWS = {"skipped": "rtp_skipped", "late": "rtp_late"}
+"""What it counts of packets that are missing or late, and what that is in a share."""
 
 
 class Ledger:
@@ -37,6 +43,8 @@ class Ledger:
     def __init__(self, counts: NDArray[np.void], rules: int) -> None:
         self.packets = self.bytes = 0
         """Ever forwarded by the kernel."""
+        self.flaws = dict.fromkeys(FLAWS.values(), 0)
+        """Of those packets."""
         self.shares = np.zeros(rules + 1, SHARE)
         """By rule id, as of the last ``settle``."""
         self._counts = counts
@@ -45,6 +53,7 @@ class Ledger:
         self._sender = np.full(len(counts), rules, np.intp)
         self._seen_packets = np.zeros(len(counts), np.uint64)
         self._seen_bytes = np.zeros(len(counts), np.uint64)
+        self._seen_flaws = {name: np.zeros(len(counts), np.uint64) for name in FLAWS}
         self._touched = 0
         self._free: list[int] = []
         self._tired: list[int] = []
@@ -102,6 +111,11 @@ class Ledger:
         np.add.at(self.shares["rtp_bytes"], receiver, octets)
         np.add.at(self.shares["sent_packets"], sender, packets)
         np.add.at(self.shares["sent_bytes"], sender, octets)
+        for name, ours in FLAWS.items():
+            new = now[name] - self._seen_flaws[name][moved]
+            self._seen_flaws[name][moved] = now[name]
+            np.add.at(self.shares[ours], receiver, new)
+            self.flaws[ours] += int(new.sum())
         newer = now["last"].astype(np.int64) > self.shares["last_packet"][receiver]
         for ours, theirs in zip(LATEST, COUNTED, strict=True):
             self.shares[ours][receiver[newer]] = now[theirs][newer]
@@ -121,6 +135,11 @@ class Ledger:
         receiver["rtp_bytes"] = int(receiver["rtp_bytes"]) + new_octets
         sender["sent_packets"] = int(sender["sent_packets"]) + new
         sender["sent_bytes"] = int(sender["sent_bytes"]) + new_octets
+        for name, ours in FLAWS.items():
+            more = int(now[name]) - int(self._seen_flaws[name][slot])
+            self._seen_flaws[name][slot] = int(now[name])
+            receiver[ours] = int(receiver[ours]) + more
+            self.flaws[ours] += more
         if int(now["last"]) > int(receiver["last_packet"]):
             for ours, theirs in zip(LATEST, COUNTED, strict=True):
                 receiver[ours] = now[theirs]

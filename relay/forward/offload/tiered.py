@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from relay.forward.offload.flow import End, Flow, Why, judge
 from relay.forward.offload.gates import Gate
 from relay.forward.offload.kernel import Kernel
 from relay.forward.offload.ledger import LATEST, SUMMED, Ledger
-from relay.forward.plane import Event, Latched, Plane
+from relay.forward.plane import Event, Latched, Plane, Reported
 from relay.forward.rule import Address, Change, Drop, Rule
 from relay.latching import State
 from relay.srtp.profiles import MasterKey, Profile
@@ -59,13 +60,20 @@ class _Entry:
     """Packets that the slot had counted for others."""
 
 
+class Lending(Plane, Protocol):
+    """A plane that lets the kernel track the streams that it forwards."""
+
+    def lend(self, rule: int, track: NDArray[np.void] | None) -> None:
+        """Keep the state of what ``rule`` receives in ``track``, which the kernel has as well; None: here."""
+
+
 class TieredPlane:
     """Implements ``Plane`` over another one, whose ``counters`` are a live view.
 
     ``gates`` are those of all local addresses.
     """
 
-    def __init__(self, below: Plane, kernel: Kernel, gates: Sequence[Gate]) -> None:
+    def __init__(self, below: Lending, kernel: Kernel, gates: Sequence[Gate]) -> None:
         self._below = below
         self._kernel = kernel
         self._gates = {gate.address: gate for gate in gates}
@@ -102,8 +110,8 @@ class TieredPlane:
     def kernel_totals(self) -> dict[str, int]:
         """The part of ``totals`` that the kernel forwarded."""
         self._ledger.settle()
-        packets, octets = self._ledger.packets, self._ledger.bytes
-        return dict(zip(SUMMED, (packets, octets, packets, octets), strict=True))
+        packets, octets, flaws = self._ledger.packets, self._ledger.bytes, self._ledger.flaws
+        return dict(zip(SUMMED, (packets, octets, packets, octets, *flaws.values()), strict=True))
 
     def refresh(self) -> None:
         """Every ``REFRESH`` seconds: give the kernel what has settled, take back what has not stayed so."""
@@ -173,9 +181,11 @@ class TieredPlane:
         if slot is None:
             return Why.FULL
         before = int(self._kernel.counts["packets"][slot])
+        self._below.lend(id, self._kernel.counts["track"][slot : slot + 1])
         try:
             self._kernel.put(flow.key(), flow.value(slot))
         except BpfError:
+            self._below.lend(id, None)
             self._ledger.close(slot)
             return Why.FULL
         self._entries[id] = _Entry(flow, slot, before)
@@ -185,6 +195,7 @@ class TieredPlane:
         entry = self._entries.pop(id, None)
         if entry is not None:
             self._kernel.remove(entry.flow.key())
+            self._below.lend(id, None)
             self._ledger.close(entry.slot)
             self._dirty[id] = None
 
@@ -314,6 +325,10 @@ class TieredPlane:
             for name in LATEST:
                 row[name] = share[name]
         return row
+
+    def reports(self, rule: int) -> tuple[Reported, ...]:
+        """See ``Plane.reports``: user space forwards all RTCP."""
+        return self._below.reports(rule)
 
     def totals(self) -> dict[str, int]:
         """See ``Plane.totals``."""

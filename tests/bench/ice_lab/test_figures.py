@@ -1,6 +1,7 @@
 """Statistics of the lab: what failed is never left out."""
 
-from bench.ice_lab.call import Case, Outcome
+from bench.ice_lab.call import Outcome
+from bench.ice_lab.cases import Case
 from bench.ice_lab.chart import page
 from bench.ice_lab.figures import compare, rows
 from bench.ice_lab.report import table, verdict

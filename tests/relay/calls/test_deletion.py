@@ -44,6 +44,19 @@ def test_without_a_tag_the_whole_call_goes() -> None:
     assert (desk.box.ports, desk.box.allocated) == ({}, set())
 
 
+def test_with_an_empty_tag_the_whole_call_goes_as_in_rtpengine() -> None:
+    for keys in ({}, {"via_branch": "b1"}, {"to_tag": "B1", "flags": ["to-tag"]}):
+        desk = forked()
+        delete(desk, from_tag="", **keys)
+        assert tags(desk) == set()
+
+
+def test_an_empty_to_tag_is_none() -> None:
+    desk = forked()
+    delete(desk, from_tag="B1", to_tag="", flags=["to-tag"])
+    assert tags(desk) == {"A", "B2"}
+
+
 def test_with_the_callers_tag_the_whole_call_goes() -> None:
     desk = forked()
     delete(desk, from_tag="A")

@@ -200,8 +200,8 @@ class Phone:
         number = told(self.relay)[1]
         self.port = next(h for h, port in self.desk.box.ports.items() if port.number == number)
 
-    def check(self) -> None:
-        """Check the relay until neither side has anything more to say."""
+    def check(self, delay: float = 0.0) -> None:
+        """Check the relay until neither side has anything more to say, ``delay`` seconds after each word."""
         here = Path(0, (RELAY, told(self.relay)[1]))
         outgoing = self.agent.check(here, self.desk.now)
         while outgoing:
@@ -210,6 +210,7 @@ class Phone:
                 if isinstance(output, Send):
                     self.desk.registry.stun(self.port, self.at, output.datagram, self.desk.now)
             outgoing = []
+            self.desk.now += delay
             for port, remote, datagram in self.desk.box.sent[sent_before:]:
                 if (port, remote) == (self.port, self.at):
                     outgoing += self.agent.received(here, datagram, self.desk.now)
@@ -238,6 +239,19 @@ def test_a_check_opens_the_path_to_where_it_came_from() -> None:
         rule = desk.box.rule_at(told(phone.relay)[1])
         assert rule.sources == (phone.at,)
         assert rule.remote == phone.at
+
+
+@pytest.mark.parametrize(("kind", "stays"), [("relay", True), ("srflx", False)])
+def test_media_does_not_go_by_a_turn_server_because_its_check_came_last(kind: str, stays: bool) -> None:
+    """Some peers nominate every path that answers."""
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE + f"a=candidate:9 1 udp 5 192.0.2.53 4999 typ {kind}\r\n", ICE="force")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    short = Phone(desk, NAT, ALICE_KEYS, True, answer)
+    short.check()
+    desk.now += 0.3
+    Phone(desk, ("192.0.2.53", 4999), ALICE_KEYS, True, answer).check()
+    assert (desk.box.rule_at(told(short.relay)[1]).remote == NAT) is stays
 
 
 RESTARTED = WITH_ICE.replace("ufrag:abcd", "ufrag:efgh").replace("pwd:abcd", "pwd:efgh")

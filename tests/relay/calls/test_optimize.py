@@ -85,6 +85,30 @@ def test_phones_of_one_site_are_told_of_each_other_and_of_the_relay_last() -> No
     assert (report(desk, "A")["mode"], report(desk, "A")["why"]) == ("assist", "same-site")
 
 
+@pytest.mark.parametrize(
+    ("costs", "ours"),
+    [(("10", "50"), "50"), ((None, "900"), "900"), (("x", None), None), ((None, None), None)],
+)
+def test_no_path_of_the_phones_costs_more_than_ours(costs: tuple[str | None, ...], ours: str | None) -> None:
+    """Browsers prefer the path with the lower ``network-cost``, whatever the priorities."""
+    lines = [
+        f"{line} network-cost {cost}" if cost else line
+        for line, cost in zip((PRIVATE, PUBLIC), costs, strict=True)
+    ]
+    offer = Desk(PLAIN[:1]).offer(phone(ALICE, ALICE_KEYS, *lines), **SAME)
+    assert addresses(offer) == ["10.0.0.5", "203.0.113.77", RELAY]
+    assert ice(offer).candidates[-1].extension("network-cost") == ours
+
+
+@pytest.mark.parametrize("trickles", [False, True])
+def test_phones_of_one_site_come_to_us_before_they_try_their_turn_servers(trickles: bool) -> None:
+    offer = CALLER + ("a=ice-options:trickle\r\n" if trickles else "")
+    ours = ice(Desk(PLAIN[:1]).offer(offer, **SAME)).candidates[-1]
+    best_turn = (3 << 24) + (65535 << 8) + 255  # as browsers rate TURN over UDP
+    worst_srflx = 100 << 24
+    assert best_turn < ours.priority < worst_srflx
+
+
 def test_a_callee_that_turns_out_to_be_elsewhere_keeps_its_private_addresses_to_itself() -> None:
     desk = Desk(PLAIN[:1])
     desk.offer(CALLER, **SAME)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
+from relay.calls.moves import went_to
 from relay.calls.outcome import record
+from relay.calls.quality import Told
 from relay.calls.report import Readings, Traffic
 from relay.calls.state import Call, Leg
 from relay.ice.policy import Optimizer, Order, Place, Policy
 from relay.memory.arms import Arm
 from relay.memory.identity import Identity
+from relay.memory.knowledge import Report
 from relay.memory.record import Record
 from sdp.ice import read
 from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, UNIX, Desk, sdp
@@ -24,27 +27,31 @@ TRAFFIC = Traffic(rtp_packets=100, sent_packets=90, checks=7)
 class Book:
     """Keeps the records of a desk's legs, by tag."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, reported: Told = lambda rule: ()) -> None:
         self.records: dict[str, Record] = {}
         self.reasons: list[str] = []
         desk.registry.on_end = self._ended
         self._desk = desk
+        self._reported = reported
 
     def _ended(self, call: Call, leg: Leg, reason: str) -> None:
-        readings = Readings(lambda rule: TRAFFIC, lambda monotonic: monotonic + UNIX)
+        readings = Readings(lambda rule: TRAFFIC, lambda monotonic: monotonic + UNIX, self._reported)
         self.records[leg.tag or ""] = record(call, leg, HOME, reason, self._desk.now, readings)
         self.reasons.append(reason)
 
 
-def talk(desk: Desk, relayed: str = "") -> Phone:
-    """Alice checks the relay half a second after the answer, and bob never does."""
-    caller = sdp(ALICE, 10000, *ICE, *([relayed] if relayed else []))
+def talk(desk: Desk, *more: str, delay: float = 0.0) -> Phone:
+    """Alice checks the relay half a second after the answer, and bob never does.
+
+    ``more`` of her candidates; ``delay``: seconds until she answers a check.
+    """
+    caller = sdp(ALICE, 10000, *ICE, *more)
     desk.offer(caller, ICE="force")
     desk.now += 20.0
     answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
     alice = Phone(desk, NAT, ALICE_KEYS, True, answer)
     desk.now += 0.5
-    alice.check()
+    alice.check(delay)
     return alice
 
 
@@ -84,7 +91,7 @@ def test_the_other_leg_that_never_checked_says_so() -> None:
 def test_what_came_through_the_peers_turn_server_is_its_way() -> None:
     desk = Desk(PLAIN[:1])
     book = Book(desk)
-    talk(desk, relayed=f"candidate:3 1 udp 16777215 {NAT[0]} {NAT[1]} typ relay raddr 10.0.0.5 rport 1")
+    talk(desk, f"candidate:3 1 udp 16777215 {NAT[0]} {NAT[1]} typ relay raddr 10.0.0.5 rport 1")
     end(desk)
     found = book.records["A"]
     assert (found.given, found.chosen, found.remote) == ((Arm.U, Arm.TURN), Arm.TURN, "relay")
@@ -183,6 +190,63 @@ def test_our_candidates_come_in_the_learnt_order(order: Order | None, addresses:
     assert found.given == tuple(Arm.V6 if ":" in address else Arm.U for address in addresses)
     assert found.dropped == tuple(ways[family] for family in (order.dropped if order else ()))
     assert found.explored == tuple(ways[family] for family in (order.explored if order else ()))
+
+
+# What the phone's NAT does.
+
+
+def srflx(port: int) -> str:
+    return f"candidate:2 1 udp 1694498815 {NAT[0]} {port} typ srflx raddr 10.0.0.5 rport 40000"
+
+
+@pytest.mark.parametrize(
+    ("candidates", "anew"), [((), None), ((srflx(NAT[1]),), False), ((srflx(NAT[1] + 1),), True)]
+)
+def test_a_check_from_another_port_than_a_stun_server_saw_shows_what_the_nat_does(
+    candidates: tuple[str, ...], anew: bool | None
+) -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    talk(desk, *candidates)
+    end(desk)
+    assert book.records["A"].maps_anew is anew
+    assert book.records["B"].maps_anew is None
+
+
+# A phone that goes elsewhere.
+
+CELL = Report(ok=True, cellular=True)
+LTE = ("192.0.2.200", 7000)
+
+
+def test_a_phone_that_was_followed_by_its_checks_went_to_where_they_come_from_now() -> None:
+    desk = Desk(PLAIN[:1])
+    alice = talk(desk)
+    leg = next(leg for leg in desk.registry.calls["call"].legs.values() if leg.tag == "A")
+    assert went_to(leg, CELL) is None, "its app says what network it is in, and it is still there"
+    desk.now += 2.0
+    Phone(desk, LTE, ALICE_KEYS, True, alice.relay).check()
+    assert went_to(leg, CELL) == Place(LTE[0])
+    assert went_to(leg, Report(ok=True)) is None
+
+
+def test_a_phone_that_says_that_it_moved_and_is_not_seen_elsewhere_is_nowhere() -> None:
+    desk = Desk(PLAIN[:1])
+    talk(desk)
+    leg = next(leg for leg in desk.registry.calls["call"].legs.values() if leg.tag == "A")
+    assert went_to(leg, Report(ok=True, cellular=True, moved=True)) == Place()
+
+
+def test_signalling_from_the_new_network_is_believed_before_anything_else() -> None:
+    desk = Desk(PLAIN[:1])
+    talk(desk)
+    leg = next(leg for leg in desk.registry.calls["call"].legs.values() if leg.tag == "A")
+    leg.went_to = Place(LTE[0])
+    desk.offer(WITH_ICE, to_tag="B", ICE="force")
+    assert leg.went_to is not None
+    desk.offer(WITH_ICE, to_tag="B", ICE="force", received_from=LTE[0], sip_transport="tls")
+    assert leg.place == Place(LTE[0], transport="tls")
+    assert not leg.went_to
 
 
 def test_what_was_left_out_is_not_learnt_from_twice_nor_where_phones_check_each_other() -> None:

@@ -78,7 +78,8 @@ class Party:
 
 def options(rng: random.Random) -> dict[str, Any]:
     found: dict[str, Any] = {"rtcp_mux": [rng.choice(["demux", "offer", "require", "accept", "reject"])]}
-    found["ICE"] = rng.choice(["default", "remove", "force", "force", "optional"])
+    found["ICE"] = rng.choice(["default", "remove", "force", "force", "optional", "optimize"])
+    found["network_legs"] = rng.choice(["hq,hq", "hq,branch"])
     found["flags"] = [flag for flag in ("generate-mid", "reset", "ICE-reject") if rng.random() < 0.2]
     if rng.random() < 0.5:
         found["transport_protocol"] = rng.choice([*PROTOCOLS.values(), "RTP/AVPF"])

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import ClientSession
 
-from relay.control.http import FeedbackDesk, HttpServer, start
+from relay.control.http import Desk, HttpServer, start
+from relay.memory.advice import AdviceError
 from relay.memory.feedback import LARGEST, FeedbackError
 
 Visit = Callable[[ClientSession, str], Awaitable[None]]
@@ -16,7 +17,7 @@ def render(accept: str) -> tuple[str, bytes]:
     return "text/plain; version=0.0.4; charset=utf-8", f"# for {accept}\n".encode()
 
 
-def served(visit: Visit, feedback: FeedbackDesk | None = None) -> None:
+def served(visit: Visit, feedback: Desk | None = None) -> None:
     """Run a visit to a server on a free port."""
 
     async def run() -> None:
@@ -81,7 +82,7 @@ TOKEN = b"a-token-of-the-operator"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN.decode()}"}
 
 
-def desk(*errors: FeedbackError) -> tuple[FeedbackDesk, list[object]]:
+def desk(*errors: FeedbackError | AdviceError) -> tuple[Desk, list[object]]:
     """A desk that raises ``errors`` one after the other, and what it was told."""
     told: list[object] = []
     left = list(errors)
@@ -91,7 +92,11 @@ def desk(*errors: FeedbackError) -> tuple[FeedbackDesk, list[object]]:
         if left:
             raise left.pop(0)
 
-    return FeedbackDesk(TOKEN, take), told
+    def advise(body: object) -> dict[str, object]:
+        take(body)
+        return {"policy": "relay", "turn": ["turn:turn.example.org"]}
+
+    return Desk(TOKEN, take, advise), told
 
 
 def test_feedback_with_the_token_is_taken() -> None:
@@ -162,3 +167,48 @@ def test_without_a_token_in_the_configuration_there_is_no_such_page() -> None:
             assert response.status == 404
 
     served(visit)
+
+
+# Advice for apps.
+
+ADVICE = "/v1/ice/advice"
+
+
+def test_a_question_with_the_token_is_answered() -> None:
+    advice, told = desk()
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + ADVICE, json={"network": "cafe"}, headers=AUTHORIZED) as response:
+            assert response.status == 200
+            # One line, so that it fits into a SIP header.
+            assert await response.text() == '{"policy": "relay", "turn": ["turn:turn.example.org"]}'
+
+    served(visit, advice)
+    assert told == [{"network": "cafe"}]
+
+
+def test_without_the_token_nobody_is_advised() -> None:
+    advice, told = desk()
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + ADVICE, json={"network": "cafe"}) as response:
+            assert response.status == 401
+        async with client.post(url + ADVICE, data=b"x" * (LARGEST + 1), headers=AUTHORIZED) as response:
+            assert response.status == 413
+        async with client.get(f"{url}{ADVICE}?network=cafe", headers=AUTHORIZED) as response:
+            assert response.status == 405
+
+    served(visit, advice)
+    assert told == []
+
+
+@pytest.mark.parametrize("status", [400, 429])
+def test_why_a_question_was_not_answered_is_said(status: int) -> None:
+    advice, _ = desk(AdviceError("because", status))
+
+    async def visit(client: ClientSession, url: str) -> None:
+        async with client.post(url + ADVICE, json={}, headers=AUTHORIZED) as response:
+            assert (response.status, (await response.json())["error-reason"]) == (status, "because")
+            assert (response.headers.get("Retry-After") == "1") is (status == 429)
+
+    served(visit, advice)

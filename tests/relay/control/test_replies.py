@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from relay.control.replies import LIFETIME, Key, Progress, Reply, ReplyCache
+from relay.control.replies import LIFETIME, Key, ReplyCache
 
 PROXY = (("192.0.2.1", 5060), b"1_2_3")
 OTHER_PROXY = (("192.0.2.2", 5060), b"1_2_3")
@@ -12,74 +12,49 @@ OTHER_PROXY = (("192.0.2.2", 5060), b"1_2_3")
 
 def test_a_repeat_gets_the_stored_bytes() -> None:
     cache = ReplyCache()
-    assert cache.begin(PROXY, 0.0) is Progress.NEW
-    cache.finish(PROXY, b"answer", 0.1)
-    assert cache.begin(PROXY, 50.0) == Reply(b"answer")
-
-
-def test_a_repeat_waits_while_the_command_runs() -> None:
-    cache = ReplyCache()
-    cache.begin(PROXY, 0.0)
-    assert cache.begin(PROXY, 1.0) is Progress.IN_FLIGHT
-    assert cache.begin(PROXY, 2.0) is Progress.IN_FLIGHT
-    assert cache.waiters(PROXY) == 2
-    assert cache.finish(PROXY, b"answer", 2.5) == 2
-    assert cache.waiters(PROXY) == 0
+    assert cache.find(PROXY, 0.0) is None
+    cache.keep(PROXY, b"answer", 0.1)
+    assert cache.find(PROXY, 50.0) == b"answer"
 
 
 def test_the_same_cookie_from_another_proxy_is_another_command() -> None:
     cache = ReplyCache()
-    cache.begin(PROXY, 0.0)
-    cache.finish(PROXY, b"answer", 0.0)
-    assert cache.begin(OTHER_PROXY, 1.0) is Progress.NEW
+    cache.keep(PROXY, b"answer", 0.0)
+    assert cache.find(OTHER_PROXY, 1.0) is None
 
 
 def test_a_minute_after_the_answer_the_cookie_is_new_again() -> None:
     cache = ReplyCache()
-    cache.begin(PROXY, 0.0)
-    cache.finish(PROXY, b"answer", 5.0)
-    assert cache.begin(PROXY, 5.0 + LIFETIME - 0.001) == Reply(b"answer")
-    assert cache.begin(PROXY, 5.0 + LIFETIME) is Progress.NEW
+    cache.keep(PROXY, b"answer", 5.0)
+    assert cache.find(PROXY, 5.0 + LIFETIME - 0.001) == b"answer"
+    assert cache.find(PROXY, 5.0 + LIFETIME) is None
 
 
 def test_nothing_is_kept_for_ever() -> None:
     cache = ReplyCache()
     for number in range(1000):
-        key = (PROXY[0], b"%d" % number)
-        cache.begin(key, 0.0)
-        if number % 2:
-            cache.finish(key, b"answer", 0.0)
-    cache.begin(PROXY, LIFETIME)
-    assert len(cache) == 1
+        cache.keep((PROXY[0], b"%d" % number), b"answer", 0.0)
+    cache.find(PROXY, LIFETIME)
+    assert len(cache) == 0
 
 
 def test_the_oldest_go_when_there_are_too_many() -> None:
     cache = ReplyCache(max_entries=2)
     keys = [(PROXY[0], b"%d" % number) for number in range(3)]
     for key in keys:
-        cache.begin(key, 0.0)
-        cache.finish(key, b"answer", 0.0)
+        cache.keep(key, b"answer", 0.0)
     assert len(cache) == 2
-    assert cache.begin(keys[2], 1.0) == Reply(b"answer")
-    assert cache.begin(keys[0], 1.0) is Progress.NEW
+    assert cache.find(keys[2], 1.0) == b"answer"
+    assert cache.find(keys[0], 1.0) is None
 
 
 def test_the_oldest_go_when_they_are_too_large() -> None:
     cache = ReplyCache(max_bytes=1000)
     keys = [(PROXY[0], b"%d" % number) for number in range(3)]
     for key in keys:
-        cache.begin(key, 0.0)
-        cache.finish(key, bytes(400), 0.0)
+        cache.keep(key, bytes(400), 0.0)
     assert len(cache) == 2
-    assert cache.begin(keys[2], 1.0) == Reply(bytes(400))
-
-
-def test_a_command_that_was_dropped_while_running_can_still_finish() -> None:
-    cache = ReplyCache(max_entries=1)
-    cache.begin(PROXY, 0.0)
-    cache.begin(OTHER_PROXY, 0.0)
-    assert cache.finish(PROXY, b"answer", 1.0) == 0
-    assert cache.begin(PROXY, 1.0) == Reply(b"answer")
+    assert cache.find(keys[2], 1.0) == bytes(400)
 
 
 class AgainstAPlainModel(RuleBasedStateMachine):
@@ -91,7 +66,7 @@ class AgainstAPlainModel(RuleBasedStateMachine):
         super().__init__()
         self.cache = ReplyCache(lifetime=10.0)
         self.now = 0.0
-        self.model: dict[Key, tuple[float, bytes | None]] = {}
+        self.model: dict[Key, tuple[float, bytes]] = {}
 
     @rule(target=keys, cookie=st.binary(min_size=1, max_size=1))
     def cookie(self, cookie: bytes) -> Key:
@@ -102,17 +77,13 @@ class AgainstAPlainModel(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(key=keys)
-    def begin(self, key: Key) -> None:
-        since, reply = self.model.get(key, (-100.0, None))
-        known = self.now - since < 10.0
-        expected = Progress.NEW if not known else Progress.IN_FLIGHT if reply is None else Reply(reply)
-        assert self.cache.begin(key, self.now) == expected
-        if not known:
-            self.model[key] = (self.now, None)
+    def find(self, key: Key) -> None:
+        since, reply = self.model.get(key, (-100.0, b""))
+        assert self.cache.find(key, self.now) == (reply if self.now - since < 10.0 else None)
 
     @rule(key=keys, reply=st.binary(max_size=3))
-    def finish(self, key: Key, reply: bytes) -> None:
-        self.cache.finish(key, reply, self.now)
+    def keep(self, key: Key, reply: bytes) -> None:
+        self.cache.keep(key, reply, self.now)
         self.model[key] = (self.now, reply)
 
     @invariant()
@@ -128,6 +99,6 @@ def test_the_bounds_always_hold(cookies: list[int], bound: int) -> None:
     cache = ReplyCache(max_entries=bound, max_bytes=bound * 10)
     for now, cookie in enumerate(cookies):
         key = (PROXY[0], b"%d" % cookie)
-        if cache.begin(key, float(now)) is Progress.NEW:
-            cache.finish(key, bytes(cookie * 2), float(now))
+        if cache.find(key, float(now)) is None:
+            cache.keep(key, bytes(cookie * 2), float(now))
         assert len(cache) <= bound

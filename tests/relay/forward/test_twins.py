@@ -13,14 +13,14 @@ from relay.forward._fastpath import NativePlane
 from relay.forward.fake import FakePlane
 from relay.forward.fake_srtp import Keys
 from relay.forward.plane import SUMS, Dtls, Event, Stun
-from relay.forward.rule import Address, Change, Drop, Learn, Marks, Rule, StunKeys
+from relay.forward.rule import Address, Change, Clock, Drop, Learn, Marks, Rule, StunKeys
 from relay.srtp.profiles import MasterKey, profile_named
 from tests.relay.forward import checks
 
 Phones = Callable[[str], socket.socket]
 
 HOSTS = ("127.0.0.2", "127.0.0.3", "::1")
-COMPARED = (*SUMS, "ssrc", "seq", "payload_type", "state")
+COMPARED = (*SUMS, "ssrc", "seq", "payload_type", "state", "clock")
 FOREVER = 1e6
 MIDS = (b"0", b"1", b"video", b"")
 SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM")
@@ -110,6 +110,7 @@ class Twins:
             plain_rtcp=rng.random() < 0.5,
             stun_keys=self.random_stun_keys(sources) if rng.random() < 0.5 else None,
             marks=self.random_marks(id) if rng.random() < 0.4 and not opaque else None,
+            clock=rng.choice([None, Clock(8000, frozenset({0, 8, 127}))]),
         )
 
     def random_follower(self, id: int, leader: Rule) -> Rule:
@@ -285,6 +286,8 @@ class Twins:
             assert self.native.peer(id) == self.fake.peer(id)
             ours, theirs = self.native.counters()[id], self.fake.counters()[id]
             assert [int(ours[key]) for key in COMPARED] == [int(theirs[key]) for key in COMPARED]
+            timeless = [[said[:5] for said in plane.reports(id)] for plane in (self.native, self.fake)]
+            assert timeless[0] == timeless[1]
 
 
 def in_order(arrived: list[tuple[Address, bytes]]) -> list[tuple[Address, bytes]]:

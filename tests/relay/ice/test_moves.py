@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.ice import stun
-from relay.ice.agent import OVERLAP, SILENT, TOGETHER, Agent
+from relay.ice.agent import DETOUR, OVERLAP, SILENT, TOGETHER, Agent
 from relay.ice.outputs import ConsentLost, Forgotten, Output, Path, Selected, Usable, Validated
 from relay.ice.stun import Class
 from tests.relay.ice.peer import (
@@ -69,6 +69,27 @@ def test_of_nominations_far_apart_the_later_wins_even_if_it_is_answered_first() 
     second = it.received(MOBILE, check(nominate=True, priority=1), now=TOGETHER)
     assert Selected(MOBILE) in it.received(MOBILE, answer(second), now=0.2)
     assert Selected(HOME) not in it.received(HOME, answer(first), now=0.3)
+
+
+@pytest.mark.parametrize(("later", "wins"), [(DETOUR - 0.01, False), (DETOUR, True)])
+def test_an_aggressive_peers_way_by_its_turn_server_does_not_replace_the_shorter_one(
+    later: float, wins: bool
+) -> None:
+    it = agent()
+    it.turned = frozenset({MOBILE.remote})
+    assert Selected(HOME) in it.received(
+        HOME, answer(it.received(HOME, check(nominate=True), now=0.0)), now=0.1
+    )
+    outputs = it.received(MOBILE, check(nominate=True), now=later)
+    assert (Selected(MOBILE) in it.received(MOBILE, answer(outputs), now=later + 0.1)) is wins
+
+
+def test_from_its_turn_server_a_peer_moves_to_what_is_shorter() -> None:
+    it = agent()
+    it.turned = frozenset({HOME.remote})
+    it.received(HOME, answer(it.received(HOME, check(nominate=True), now=0.0)), now=0.1)
+    outputs = it.received(MOBILE, check(nominate=True), now=0.5)
+    assert Selected(MOBILE) in it.received(MOBILE, answer(outputs), now=0.6)
 
 
 def test_a_nomination_of_a_path_that_has_just_answered_needs_no_other_round_trip() -> None:

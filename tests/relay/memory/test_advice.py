@@ -1,6 +1,18 @@
 from __future__ import annotations
 
-from relay.memory.advice import TTL_KNOWN, TTL_UNKNOWN, advise
+import pytest
+
+from relay.memory.advice import (
+    BURST,
+    RATE,
+    TTL_KNOWN,
+    TTL_UNKNOWN,
+    AdviceError,
+    Question,
+    Throttle,
+    advise,
+    parse,
+)
 from relay.memory.arms import Arm
 from relay.memory.decision import Snapshot
 from relay.memory.knowledge import Network, Way
@@ -36,3 +48,38 @@ def test_where_udp_is_dead_tcp_comes_first() -> None:
 def test_feedback_alone_advises_nothing() -> None:
     said = Network(ways={Arm.DIRECT_HOST: Way(said_ok=20.0, at=START)})
     assert advise(Snapshot(said), TURN, START) == advise(Snapshot(), TURN, START)
+
+
+def test_a_question_of_a_proxy_is_understood() -> None:
+    asked = {"network": "cafe", "user-agent": "App/1", "received-from": "[2001:db8::7]", "x": 1}
+    assert parse(asked) == Question("cafe", "App/1", "2001:db8::7")
+    assert parse({"network": "", "user-agent": None}) == Question(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (["network"], "a dictionary"),
+        ({"network": "x" * 65}, "network is a string of at most 64 bytes"),
+        ({"network": "\u00e4" * 33}, "network is a string of at most 64 bytes"),
+        ({"network": 7}, "network is a string"),
+        ({"user-agent": "x" * 257}, "user-agent is a string of at most 256 bytes"),
+        ({"received-from": "example.org"}, "received-from is an IP address"),
+    ],
+)
+def test_what_is_wrong_with_a_question_is_named(body: object, reason: str) -> None:
+    with pytest.raises(AdviceError, match=reason) as caught:
+        parse(body)
+    assert caught.value.status == 400
+
+
+def test_a_flood_of_questions_is_refused_until_there_is_room_again() -> None:
+    throttle = Throttle()
+    for _ in range(int(BURST)):
+        throttle.admit(5.0)
+    with pytest.raises(AdviceError, match="too many questions") as caught:
+        throttle.admit(5.0)
+    assert caught.value.status == 429
+    throttle.admit(5.0 + 1.5 / RATE)
+    with pytest.raises(AdviceError):
+        throttle.admit(5.0 + 1.5 / RATE)

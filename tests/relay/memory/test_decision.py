@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from relay.memory.arms import DIRECT, OWN, Arm
 from relay.memory.decision import Decision, Facts, Snapshot, belief, decide, static
-from relay.memory.knowledge import OPEN, Network, Report, Way, learn, told, widen
+from relay.memory.knowledge import (
+    OPEN,
+    Network,
+    Report,
+    Way,
+    learn,
+    maps_anew,
+    relay_round_trip,
+    told,
+    widen,
+)
+from relay.memory.record import Said
 from tests.relay.memory.world import FACTS, HOUR, START, STATIC, World, leg
 
 UDP_DEAD = {Arm.T443: 400}
@@ -204,7 +215,13 @@ def test_what_clients_say_of_direct_ways_turns_them_on_and_ours_stay() -> None:
 
 reports = st.lists(
     st.builds(
-        Report, ok=st.booleans(), arm=st.none() | st.sampled_from(Arm), cellular=st.none() | st.booleans()
+        Report,
+        ok=st.booleans(),
+        arm=st.none() | st.sampled_from(Arm),
+        cellular=st.none() | st.booleans(),
+        moved=st.booleans(),
+        said=st.none()
+        | st.builds(Said, st.booleans(), st.integers(0, 65535), st.integers(0, 1000), st.integers(0, 65535)),
     ),
     max_size=40,
 )
@@ -217,6 +234,20 @@ def test_feedback_alone_changes_nothing(said: list[Report]) -> None:
     for report in said:
         network = told(network, report, START)
     assert decide(Snapshot(network), FACTS, START, 1).order == STATIC
+
+
+@given(reports, st.integers(0, 5), st.booleans())
+def test_feedback_moves_neither_the_relay_nor_a_nat(said: list[Report], seen: int, anew: bool) -> None:
+    network: Network | None = None
+    for _ in range(seen):
+        record = msgspec.structs.replace(leg(STATIC, ALL_WORK), round_trip=40, maps_anew=anew)
+        network = learn(network, record, START)
+    silent = network or Network()
+    for report in said:
+        network = told(network, report, START)
+    heard = network or Network()
+    assert relay_round_trip(heard, START) == relay_round_trip(silent, START)
+    assert maps_anew(heard) == maps_anew(silent)
 
 
 @given(reports, truths, st.integers(0, 60), st.permutations(STATIC))

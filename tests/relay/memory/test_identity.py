@@ -72,3 +72,11 @@ def test_nothing_of_a_name_or_address_is_in_the_hash_and_another_secret_gives_an
 )
 def test_a_family_is_the_first_product_without_its_version(agent: str | None, family: str) -> None:
     assert agent_family(agent) == family
+
+
+def test_the_transport_of_the_signalling_tells_networks_behind_one_prefix_apart() -> None:
+    def network(transport: str, name: str | None = None) -> bytes | None:
+        return identify(SECRET, name, ALICE, "Linphone/5", transport).network
+
+    assert len({network(""), network("udp"), network("tls")}) == 3
+    assert network("tls", "home") == network("udp", "home")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +8,18 @@ from hypothesis import strategies as st
 from relay.memory import knowledge
 from relay.memory.arms import Arm
 from relay.memory.decision import Snapshot, decide
-from relay.memory.knowledge import Network, Report, Way, faded, learn, median_ms, told
-from relay.memory.record import Record
+from relay.memory.knowledge import (
+    Network,
+    Report,
+    Way,
+    faded,
+    learn,
+    maps_anew,
+    median_ms,
+    relay_round_trip,
+    told,
+)
+from relay.memory.record import Record, Said
 from tests.relay.memory.world import FACTS, START, STATIC, World, leg
 
 BOTH = {Arm.U: 100, Arm.T443: 300}
@@ -65,6 +76,9 @@ def test_a_clock_that_jumps_breaks_nothing(jumps: list[float]) -> None:
         world.now = START + jump
         world.call()
         assert world.network is not None
+        place = msgspec.structs.replace(leg(STATIC, BOTH), round_trip=40, maps_anew=True)
+        world.network = learn(world.network, place, world.now)
+        assert relay_round_trip(world.network, world.now) in (None, 0.04)
         world.network = told(world.network, Report(ok=False, arm=Arm.U), world.now)
         for way in world.network.ways.values():
             assert 0.0 <= way.alpha <= knowledge.HEAVIEST + knowledge.WIDENED
@@ -102,3 +116,62 @@ def test_what_was_stored_comes_back(history: list[set[Arm]]) -> None:
 def test_something_else_in_the_store_is_an_error_of_one_kind(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whatever msgspec says
         knowledge.decode(data)
+
+
+# How far the relay is, and what the NAT does.
+
+
+def known_by(*found: Record) -> Network:
+    network: Network | None = None
+    for record in found:
+        network = learn(network, record, START)
+    return network or Network()
+
+
+def far(ms: int) -> Record:
+    return msgspec.structs.replace(leg(STATIC, BOTH), round_trip=ms)
+
+
+def behind(anew: bool) -> Record:
+    return msgspec.structs.replace(leg(STATIC, BOTH), maps_anew=anew)
+
+
+def test_three_legs_tell_how_far_a_network_is_from_the_relay() -> None:
+    assert relay_round_trip(known_by(far(90), far(100)), START) is None
+    assert relay_round_trip(known_by(far(90), far(5000), far(100)), START) == 0.1, "one liar moves nothing"
+
+
+def test_a_network_that_came_nearer_is_known_as_near_when_the_past_has_faded() -> None:
+    network = known_by(*[far(200)] * 5)
+    assert relay_round_trip(network, START) == 0.2
+    for _ in range(3):
+        network = learn(network, far(20), START + 14 * 86400)
+    assert relay_round_trip(network, START + 14 * 86400) == 0.02
+    assert relay_round_trip(network, START - 1e8) is not None, "a clock that went back breaks nothing"
+
+
+def test_round_trips_are_few() -> None:
+    assert len(known_by(*[far(90)] * 100).round_trips) == knowledge.SAMPLES
+
+
+def test_three_legs_tell_what_a_nat_does_and_four_of_the_other_kind_that_it_was_changed() -> None:
+    assert not maps_anew(known_by(behind(True), behind(True)))
+    symmetric = known_by(*[behind(True)] * 20)
+    assert maps_anew(symmetric)
+    assert not maps_anew(known_by(*[behind(True)] * 20, *[behind(False)] * 4))
+    assert not maps_anew(known_by(*[leg(STATIC, BOTH)] * 20))
+
+
+def test_what_an_app_says_of_its_own_time_counts_on_ways_past_us_only() -> None:
+    said = Said(True, ms=150)
+    for arm, times in ((Arm.DIRECT_HOST, [(START, 150)]), (Arm.U, [])):
+        network = told(None, Report(ok=True, arm=arm, said=said), START)
+        assert network.ways[arm].times == times
+
+
+def test_a_state_that_was_stored_before_round_trips_were_known_is_read() -> None:
+    ways = {"u": [1.0, 0.0, 1, START, 1, [[START, 100]], 0.0, 0.0]}
+    old = msgspec.msgpack.encode([ways, 1, START, 0.0, 0.0, True, False])
+    network = knowledge.decode(old)
+    assert (network.rows, network.round_trips, network.nat) == (1, [], Way())
+    assert learn(network, far(80), START).round_trips == [(START, 80)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 
 from relay.memory.arms import Arm
-from relay.memory.record import LARGEST, MAX_COUNT, MAX_MS, Record, decode, encode
+from relay.memory.record import LARGEST, MAX_COUNT, MAX_MS, Record, Said, decode, encode
 from tests.relay.memory.world import STATIC, leg
 
 
@@ -14,7 +14,7 @@ def test_the_largest_record_fits_its_bytes_and_comes_back() -> None:
         named=True,
         mode="assist",
         given=(Arm.U, Arm.V6, Arm.U443, Arm.T443, Arm.TURN),
-        dropped=(Arm.U443, Arm.T443),
+        dropped=(),  # no way is given and left out
         explored=(Arm.U443, Arm.T443),
         offered=15,
         first_check=MAX_MS,
@@ -31,6 +31,11 @@ def test_the_largest_record_fits_its_bytes_and_comes_back() -> None:
         seconds=10**6,
         answered=True,
         reason="silent timeout",
+        round_trip=10_000,
+        lost=1000,
+        jitter=10_000,
+        maps_anew=True,
+        said=Said(False, MAX_MS, 1000, MAX_MS),
     )
     assert len(encode(big)) <= LARGEST
     assert decode(encode(big)) == big

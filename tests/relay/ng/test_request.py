@@ -99,6 +99,17 @@ SAME: list[tuple[str, Any, list[dict[str, Value]]]] = [
         ],
     ),
     ("ice", "force", [{"ICE": ["force", "trickle"]}, {"ICE": "trickle,force"}, {"flags": ["webrtc"]}]),
+    (
+        "ice",
+        "optimize",
+        [
+            {"ICE": "force", "flags": ["ICE-optimize"]},
+            {"flags": ["webrtc", "ice_optimize"]},
+            {"rtpp-flags": "ICE=force ICE-optimize"},
+        ],
+    ),
+    ("ice", "remove", [{"ICE": "remove", "flags": ["ICE-optimize"]}]),
+    ("ice", None, [{"flags": ["ICE-optimize"]}]),
     ("ice", "remove", [{"ICE": "remove", "flags": ["webrtc"]}]),
     ("ice", "optimize", [{"ICE": "optimize"}]),
     ("ice_policy", "office", [{"ICE-policy": "office"}, {"rtpp-flags": "ice-policy=office"}]),

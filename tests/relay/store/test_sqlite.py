@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from relay.memory.knowledge import Network
 from relay.store import sqlite
 from relay.store.backend import StoreError
 from relay.store.sqlite import SqliteStore
+from tests.interop.process import find_program
 from tests.relay.memory.world import START
 from tests.relay.store.stores import HOME, MONTH, RECORD, WORK, learnt
 
@@ -138,6 +141,33 @@ def test_a_file_of_another_version_is_not_touched(store: SqliteStore, path: Path
     with pytest.raises(StoreError, match="another version"):
         add(store)
     assert path.read_bytes() == before
+
+
+READ_ONLY = """
+mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" -c "$3" "$1/memory.db"
+"""
+TRY = """
+import sys
+from relay.store.sqlite import SqliteStore
+from tests.relay.store.test_sqlite import HOME, MONTH, StoreError, add
+store = SqliteStore(sys.argv[1], MONTH)
+print(store.read([HOME])[HOME].rows)
+try:
+    add(store)
+except StoreError as error:
+    print(error.reason)
+"""
+
+
+def test_a_disk_that_can_only_be_read_is_an_error_and_what_was_there_is_known(
+    store: SqliteStore, path: Path
+) -> None:
+    """As after a fault of the disk. The superuser writes whatever files say, so it takes a mount."""
+    add(store)
+    enter = [find_program("unshare"), "--user", "--map-root-user", "--mount", "sh", "-c", READ_ONLY, "sh"]
+    tried = subprocess.run([*enter, path.parent, sys.executable, TRY], capture_output=True, text=True)
+    assert tried.stdout.split() == ["1", "read-only"], tried.stderr
+    assert add(store).rows == 2
 
 
 def test_rows_are_counted_as_they_come_and_go_and_anew_when_the_file_is_opened(

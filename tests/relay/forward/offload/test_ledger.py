@@ -43,11 +43,12 @@ def received(ledger: Ledger, rule: int) -> int:
 
 
 def test_packets_are_credited_to_who_received_and_who_sent(ledger: Ledger, counts: NDArray[np.void]) -> None:
-    forward(counts, opened(ledger, 7, 8), 3, at=5, ssrc=9, seq=10, payload_type=8)
+    last = {"ssrc": 9, "seq": 10, "payload_type": 8, "skipped": 2, "late": 1, "jitter": 16, "clock": 8000}
+    forward(counts, opened(ledger, 7, 8), 3, at=5, **last)
     ledger.settle()
-    assert ledger.shares[7].tolist() == (3, 30, 0, 0, 5, 9, 10, 8)
-    assert ledger.shares[8].tolist() == (0, 0, 3, 30, 0, 0, 0, 0)
-    assert (ledger.packets, ledger.bytes) == (3, 30)
+    assert ledger.shares[7].tolist() == (3, 30, 0, 0, 2, 1, 5, 9, 10, 8, 16, 8000)
+    assert ledger.shares[8].tolist() == (0, 0, 3, 30, 0, 0, 0, 0, 0, 0, 0, 0)
+    assert (ledger.packets, ledger.bytes, ledger.flaws) == (3, 30, {"rtp_skipped": 2, "rtp_late": 1})
 
 
 def test_one_slot_and_all_are_settled_alike(counts: NDArray[np.void]) -> None:
@@ -56,15 +57,18 @@ def test_one_slot_and_all_are_settled_alike(counts: NDArray[np.void]) -> None:
     for turn in range(1, 4):
         for slot, same in slots:
             assert slot == same
-            forward(counts, slot, turn, at=turn, ssrc=turn, seq=turn + slot, payload_type=turn)
+            last = {"ssrc": turn, "payload_type": turn, "skipped": 3 * turn, "late": turn}
+            forward(counts, slot, turn, at=turn, seq=turn + slot, **last)
         together.settle()
         for slot, _ in slots:
             apart.settle_slot(slot)
     assert together.shares["rtp_bytes"][7] == 120
+    assert together.shares["rtp_skipped"][7] == 18
     assert together.shares["ssrc"][7] == 3
     apart.shares["seq"][7] = together.shares["seq"][7]  # two packets at the same time: either may be the last
     assert together.shares.tolist() == apart.shares.tolist()
     assert (together.packets, together.bytes) == (apart.packets, apart.bytes)
+    assert together.flaws == apart.flaws
 
 
 def test_one_rule_may_send_what_several_receive(ledger: Ledger, counts: NDArray[np.void]) -> None:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from relay.forward.offload import elf
 from relay.forward.offload.kernel import COUNT, FLOW_SIZE, KEY_SIZE
 
-SOURCE = Path(__file__).parents[4] / "ext" / "offload.bpf.c"
+SOURCES = [Path(__file__).parents[4] / "ext" / name for name in ("offload.bpf.c", "track.h")]
 FILE = importlib.resources.files("relay").joinpath("data/offload.bpf.o").read_bytes()
 
 
 def test_the_object_was_built_from_the_source_beside_it() -> None:
-    assert elf.parse(FILE).source == hashlib.sha256(SOURCE.read_bytes()).hexdigest(), "run `make bpf`"
+    source = b"".join(file.read_bytes() for file in SOURCES)
+    assert elf.parse(FILE).source == hashlib.sha256(source).hexdigest(), "run `make bpf`"
 
 
 def test_tables_are_as_python_writes_and_reads_them() -> None:
