@@ -68,7 +68,9 @@ class Handle:
         until(lambda: self.is_held() or self._plane.beats()[0] > turns + 2)
         if self.is_held():
             return True
-        os.eventfd_read(self._news)
+        os.set_blocking(self._news, False)
+        while self._plane.events():
+            pass  # else a port would soon have had its share of them, and there were nothing more to tell
         self.hold()
         return False
 
