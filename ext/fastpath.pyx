@@ -257,10 +257,11 @@ cdef class NativePlane:
             raise
         self._lives += 1
         keys = &self._native_keys[<uint32_t>slot]
-        memset(keys, 0, sizeof(keys_t))
+        memset(&keys.arriving, 0, sizeof(direction))
+        memset(&keys.leaving, 0, sizeof(direction))
         keys.arriving.context = <void *><uintptr_t>new.arriving.address
         keys.leaving.context = <void *><uintptr_t>new.leaving.address
-        keys.life = self._lives
+        STORE32(&keys.life, self._lives)
         self._keys[self._lives] = new
         return self._lives
 
@@ -572,7 +573,7 @@ cdef class NativePlane:
 
     cdef _free(self, keys):
         keys.close()
-        self._native_keys[<uint32_t>keys.slot].life = 0
+        STORE32(&self._native_keys[<uint32_t>keys.slot].life, 0)
         self._free_keys.give_back(keys.slot)
 
     cdef _retire(self, uint32_t id):

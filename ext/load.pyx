@@ -63,7 +63,8 @@ cdef uint32_t MAGIC = 0x1CE0BE9C
 ctypedef int (*srtp_function)(void *context, void *packet, int *length) noexcept nogil
 
 cdef struct stream_t:
-    sockaddr_in to
+    sockaddr_in6 to        # these names are of either family: an IPv4 one takes the first 16 octets
+    sockaddr_in6 source    # where what it sends arrives from
     uint32_t side          # which socket it is sent from
     uint32_t next          # number of the next packet; goes on from run to run
     uint32_t base          # number of the first packet of this run
@@ -80,14 +81,14 @@ cdef struct counts_t:
 cdef struct batch_t:
     mmsghdr messages[BATCH]
     iovec vectors[BATCH]
-    sockaddr_in names[BATCH]
+    sockaddr_in6 names[BATCH]
     uint8_t control[BATCH][64]
     uint8_t data[BATCH][ROOM]
     uint32_t count
 
 cdef struct load_t:
     int fds[2]
-    sockaddr_in own[2]
+    sockaddr_in6 own[2]
     stream_t *streams
     uint32_t count
     uint64_t *keys         # open addressing: side, address and port that something arrives from
@@ -124,9 +125,19 @@ cdef inline uint32_t bucket_of(int64_t value) noexcept nogil:
 
 # ---- what arrives from where
 
-cdef inline uint64_t key_of(uint32_t side, const sockaddr_in *name) noexcept nogil:
-    """Never 0, which is an empty place."""
-    return <uint64_t>(side + 1) << 48 | <uint64_t>name.sin_addr.s_addr << 16 | name.sin_port
+cdef inline uint64_t key_of(uint32_t side, const sockaddr_in6 *name) noexcept nogil:
+    """Never 0, which is an empty place. Of an IPv6 address there are 32 bits in it."""
+    cdef uint32_t host[4]
+    if name.sin6_family == AF_INET:
+        host[0] = (<const sockaddr_in *>name).sin_addr.s_addr
+    else:
+        memcpy(host, &name.sin6_addr, sizeof(host))
+        host[0] ^= host[1] ^ host[2] ^ host[3]
+    return <uint64_t>(side + 1) << 48 | <uint64_t>host[0] << 16 | name.sin6_port
+
+
+cdef inline socklen_t length_of(const sockaddr_in6 *name) noexcept nogil:
+    return sizeof(sockaddr_in) if name.sin6_family == AF_INET else sizeof(sockaddr_in6)
 
 
 cdef inline uint32_t place_of(const load_t *self, uint64_t key) noexcept nogil:
@@ -136,10 +147,15 @@ cdef inline uint32_t place_of(const load_t *self, uint64_t key) noexcept nogil:
     return place
 
 
-cdef stream_t *stream_from(load_t *self, uint32_t side, const sockaddr_in *name) noexcept nogil:
+cdef stream_t *stream_from(load_t *self, uint32_t side, const sockaddr_in6 *name) noexcept nogil:
     cdef uint64_t key = key_of(side, name)
     cdef uint32_t place = place_of(self, key)
-    return &self.streams[self.values[place]] if self.keys[place] == key else NULL
+    cdef stream_t *found = &self.streams[self.values[place]]
+    if self.keys[place] != key:
+        return NULL
+    if name.sin6_family != AF_INET and memcmp(&found.source.sin6_addr, &name.sin6_addr, sizeof(in6_addr)):
+        return NULL
+    return found
 
 
 # ---- sending
@@ -178,6 +194,7 @@ cdef void put(load_t *self, uint32_t index) noexcept nogil:
             continue
         out.vectors[out.count].iov_len = length
         out.messages[out.count].msg_hdr.msg_name = &stream.to
+        out.messages[out.count].msg_hdr.msg_namelen = length_of(&stream.to)
         out.count += 1
         if out.count == BATCH:
             flush(self, stream.side)
@@ -215,7 +232,8 @@ cdef void arrived(load_t *self, uint32_t index, uint32_t number, int64_t latency
     self.counts.received += 1
     stream.received += 1
     if offset < stream.highest:
-        self.counts.reordered += 1
+        if not self.stun:  # the answer to a check stands for itself
+            self.counts.reordered += 1
     else:
         stream.highest = offset
     self.histogram[bucket_of(latency)] += 1
@@ -250,7 +268,7 @@ cdef bint is_whole(const load_t *self, const uint8_t *data) noexcept nogil:
 
 
 cdef void take_stun(
-    load_t *self, uint32_t side, stream_t *from_here, uint8_t *data, uint32_t length, const sockaddr_in *name,
+    load_t *self, uint32_t side, stream_t *from_here, uint8_t *data, uint32_t length, const sockaddr_in6 *name,
     int64_t when,
 ) noexcept nogil:
     """An answer to a check of ours, or the relay's own check, which a phone answers."""
@@ -273,7 +291,7 @@ cdef void take_stun(
         if size == 0:
             self.counts.damaged += 1
             return
-        sendto(self.fds[side], answer, size, MSG_NOSIGNAL, <const sockaddr *>name, sizeof(sockaddr_in))
+        sendto(self.fds[side], answer, size, MSG_NOSIGNAL, <const sockaddr *>name, length_of(name))
         self.counts.checks_answered += 1
 
 
@@ -320,7 +338,7 @@ cdef void drain(load_t *self, uint32_t side) noexcept nogil:
     cdef int i
     while count == BATCH:
         for i in range(BATCH):
-            inbox.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_in)
+            inbox.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_in6)
             inbox.messages[i].msg_hdr.msg_controllen = sizeof(inbox.control[i])
         count = recvmmsg(self.fds[side], inbox.messages, BATCH, MSG_DONTWAIT, NULL)
         if count <= 0:
@@ -379,12 +397,13 @@ cdef void collect(load_t *self, int64_t ended) noexcept nogil:
         now = clock(CLOCK_MONOTONIC)
 
 
-cdef int parse(address, sockaddr_in *to) except -1:
-    """An IPv4 address and a port. Raises ``ValueError``."""
+cdef int parse(address, sockaddr_in6 *to) except -1:
+    """A numeric address and a port. Raises ``ValueError``."""
     cdef bytes host = address[0].encode()
-    to.sin_family, to.sin_port = AF_INET, htons(address[1])
-    if inet_pton(AF_INET, host, &to.sin_addr) != 1:
-        raise ValueError(f"{address[0]} is not an IPv4 address")
+    cdef void *place = &to.sin6_addr if b":" in host else <void *>&(<sockaddr_in *>to).sin_addr
+    to.sin6_family, to.sin6_port = AF_INET6 if b":" in host else AF_INET, htons(address[1])
+    if inet_pton(to.sin6_family, host, place) != 1:
+        raise ValueError(f"{address[0]} is not an address")
     return 0
 
 
@@ -394,7 +413,6 @@ cdef void prepare(batch_t *batch, bint inbound) noexcept:
         batch.vectors[i].iov_base, batch.vectors[i].iov_len = batch.data[i], ROOM
         batch.messages[i].msg_hdr.msg_iov, batch.messages[i].msg_hdr.msg_iovlen = &batch.vectors[i], 1
         batch.messages[i].msg_hdr.msg_name = &batch.names[i]
-        batch.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_in)
         if inbound:
             batch.messages[i].msg_hdr.msg_control = batch.control[i]
 
@@ -444,7 +462,6 @@ cdef class Load:
 
     def _take_one(self, uint32_t index, stream):
         cdef stream_t *to = &self.load.streams[index]
-        cdef sockaddr_in source
         cdef uint64_t key
         cdef uint32_t place
         to.side = stream.side
@@ -453,9 +470,8 @@ cdef class Load:
         if stream.check is not None:
             self.load.stun = True
             take_keys(stream.check, &to.keys)
-        memset(&source, 0, sizeof(source))
-        parse(stream.arrives_from, &source)
-        key = key_of(stream.side if stream.check is not None else 1 - stream.side, &source)
+        parse(stream.arrives_from, &to.source)
+        key = key_of(stream.side if stream.check is not None else 1 - stream.side, &to.source)
         place = place_of(self.load, key)
         if self.load.keys[place] != 0 and not self.load.direct:
             raise ValueError(f"two streams are to arrive from {stream.arrives_from}")

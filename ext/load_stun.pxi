@@ -3,6 +3,7 @@
 cdef enum:
     STUN_HEADER = 20
     LARGEST_STUN = 256
+    LARGEST_MAPPED = 20    # XOR-MAPPED-ADDRESS of an IPv6 address
     MAX_USERNAME = 96
     USERNAME = 0x0006
     MESSAGE_INTEGRITY = 0x0008
@@ -110,26 +111,39 @@ cdef bint is_signed(uint8_t *data, uint32_t length, uint32_t keys[2][5]) noexcep
     return memcmp(digest, data + integrity, 20) == 0
 
 
-cdef bint is_our_answer(check_keys_t *keys, uint8_t *data, uint32_t length, const sockaddr_in *own) noexcept nogil:
+cdef bint is_our_answer(check_keys_t *keys, uint8_t *data, uint32_t length, const sockaddr_in6 *own) noexcept nogil:
     """Signed with the relay's password, and it names the address that we sent from."""
     cdef uint32_t at = attribute(data, length, XOR_MAPPED_ADDRESS)
-    if at == 0 or at + 8 > length or not is_signed(data, length, keys.theirs):
+    cdef uint8_t expected[LARGEST_MAPPED]
+    cdef uint32_t size = write_mapped(own, data, expected)
+    if at == 0 or at + size > length or not is_signed(data, length, keys.theirs):
         return False
-    return (
-        (big_endian(data + at) & 0xFFFF) == (ntohs(own.sin_port) ^ 0x2112)
-        and big_endian(data + at + 4) == (ntohl(own.sin_addr.s_addr) ^ STUN_COOKIE)
-    )
+    return memcmp(data + at, expected, size) == 0
+
+
+cdef uint32_t write_mapped(const sockaddr_in6 *name, const uint8_t *message, uint8_t *to) noexcept nogil:
+    """The value of XOR-MAPPED-ADDRESS in answer to a message (RFC 8489, section 14.2). Returns its length."""
+    cdef const uint8_t *host
+    cdef uint32_t size = 4, family = 1, i
+    if name.sin6_family == AF_INET:
+        host = <const uint8_t *>&(<const sockaddr_in *>name).sin_addr
+    else:
+        host, size, family = <const uint8_t *>&name.sin6_addr, 16, 2
+    put_pair(to, family, ntohs(name.sin6_port) ^ 0x2112)
+    for i in range(size):
+        to[4 + i] = host[i] ^ message[4 + i]  # the cookie, and the transaction behind it
+    return 4 + size
 
 
 cdef uint32_t answer_to(
-    check_keys_t *keys, uint8_t *data, uint32_t length, const sockaddr_in *name, uint8_t *to
+    check_keys_t *keys, uint8_t *data, uint32_t length, const sockaddr_in6 *name, uint8_t *to
 ) noexcept nogil:
     """The success response to a check of the relay; 0 if the check is not signed with our password."""
+    cdef uint32_t size
     if not is_signed(data, length, keys.ours):
         return 0
     put_pair(to, 0x0101, 0)
     memcpy(to + 4, data + 4, 16)
-    put_pair(to + STUN_HEADER, XOR_MAPPED_ADDRESS, 8)
-    put_pair(to + STUN_HEADER + 4, 1, ntohs(name.sin_port) ^ 0x2112)
-    put_big_endian(to + STUN_HEADER + 8, ntohl(name.sin_addr.s_addr) ^ STUN_COOKIE)
-    return seal_stun(to, STUN_HEADER + 12, keys.ours)
+    size = write_mapped(name, data, to + STUN_HEADER + 4)
+    put_pair(to + STUN_HEADER, XOR_MAPPED_ADDRESS, size)
+    return seal_stun(to, STUN_HEADER + 4 + size, keys.ours)

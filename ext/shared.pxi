@@ -170,7 +170,9 @@ cdef void serve_shared(worker *self, bint v6) noexcept nogil:
     cdef uint32_t index
     cdef bint more
     for i in range(ROUNDS):
+        open_buffers(self, BATCH)
         count = recvmmsg(self.shared[v6], inbox, BATCH, MSG_DONTWAIT, NULL)
+        wall_off(self, BATCH, count)
         BUMP(&self.by_shared, max(count, 0))
         more = count == BATCH
         obey(self)  # what was commanded before the last of them was sent

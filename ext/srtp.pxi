@@ -19,7 +19,7 @@ cdef struct direction:
     uint32_t ssrcs[MAX_SSRCS]
 
 cdef struct keys_t:
-    uint32_t life        # 0: closed
+    uint32_t life        # 0: closed. Rules that still name closed keys look here while Python uses them again
     direction arriving, leaving
 
 
@@ -65,7 +65,7 @@ cdef inline bint is_secured(const row *here) noexcept nogil:
 cdef inline keys_t *keys_of(worker *self, const row *here) noexcept nogil:
     """NULL if there are none, or if they were closed."""
     cdef keys_t *keys = &self.keys[here.rule.keys.slot]
-    return keys if has_keys(here) and keys.life == here.rule.keys.life else NULL
+    return keys if has_keys(here) and LOAD32(&keys.life) == here.rule.keys.life else NULL
 
 
 cdef int unlock(worker *self, const row *here, unsigned int slot, const media *what, uint32_t *length) noexcept nogil:

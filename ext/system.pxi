@@ -79,3 +79,18 @@ cdef extern from "<netinet/in.h>" nogil:
     struct sockaddr_in6:
         uint16_t sin6_family, sin6_port
         in6_addr sin6_addr
+
+# For builds with the address sanitizer (tests/sanitizers); nothing at all in others.
+cdef extern from *:
+    """
+    #ifdef __SANITIZE_ADDRESS__
+    #include <sanitizer/asan_interface.h>
+    #define ALLOW_ALL(start, size) ASAN_UNPOISON_MEMORY_REGION(start, size)
+    #define FORBID_BEHIND(start, length, size) ASAN_POISON_MEMORY_REGION((start) + (length), (size) - (length))
+    #else
+    #define ALLOW_ALL(start, size) ((void)0)
+    #define FORBID_BEHIND(start, length, size) ((void)0)
+    #endif
+    """
+    void ALLOW_ALL(uint8_t *start, size_t size) nogil
+    void FORBID_BEHIND(uint8_t *start, size_t length, size_t size) nogil

@@ -115,7 +115,7 @@ cdef void obey(worker *self) noexcept nogil:
         elif order.kind == CLOSE:
             close_port(self, order.subject)
         elif order.kind == FORGET:
-            self.keys[order.subject].life = 0
+            STORE32(&self.keys[order.subject].life, 0)
             self.told = True
         elif order.kind == LEND:
             lend(self, order.subject, order.track)
@@ -287,6 +287,8 @@ cdef void run(worker *self) noexcept nogil:
                 tell(self)
         over = over and self.shared_over
         keep_pace(&self.pace, taken + self.by_shared - before, self.now)
+    open_buffers(self, 0)
+    open_buffers(self, BATCH)
 
 
 cdef void rest(worker *self, int64_t began) noexcept nogil:
@@ -324,7 +326,9 @@ cdef inline int take(worker *self, uint32_t index, bint after_shared) noexcept n
     """Otherwise what a settled peer sent first comes first: somebody may be sending copies of it."""
     cdef port_t *port = &self.ports[index]
     cdef int slot, count
+    open_buffers(self, 0)
     count = recvmmsg(LOAD_ACQUIRE_FD(&port.fd), self.inbox, BATCH, MSG_DONTWAIT, NULL)
+    wall_off(self, 0, count)
     if count > 0 and after_shared and self.shared[port.v6] >= 0:
         serve_shared(self, port.v6)
     obey(self)  # what was commanded before the last of them was sent
@@ -332,6 +336,20 @@ cdef inline int take(worker *self, uint32_t index, bint after_shared) noexcept n
         arrive(self, index, slot)
     flush(self)
     return max(count, 0)
+
+
+cdef inline void open_buffers(worker *self, int first) noexcept nogil:
+    """A batch of them, to the kernel, which writes into them, or to whoever gets this memory next."""
+    cdef int i
+    for i in range(first, first + BATCH):
+        ALLOW_ALL(self.buffers[i], BUFFER)
+
+
+cdef inline void wall_off(worker *self, int first, int count) noexcept nogil:
+    """What stands behind a datagram is an older one's: nobody is to read it."""
+    cdef int i
+    for i in range(first, first + count):
+        FORBID_BEHIND(self.buffers[i], self.inbox[i].msg_len, BUFFER)
 
 
 cdef void discard_errors(int fd) noexcept nogil:

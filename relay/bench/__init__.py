@@ -62,6 +62,7 @@ def main(arguments: list[str]) -> int:
     show_default=True,
     help="veth: relays in network namespaces of their own, which needs root.",
 )
+@click.option("--ipv6", is_flag=True, help="Media over IPv6, which needs --network=veth.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -74,6 +75,7 @@ def command(
     repeats: int | None,
     pin: bool,
     network: str,
+    ipv6: bool,
     output: Path | None,
 ) -> int:
     """Measure what relays cost: CPU, latency, loss, memory; one after the other, several times over.
@@ -81,6 +83,8 @@ def command(
     Nothing leaves this machine. Any relay that speaks rtpengine's ng protocol will do. Ten minutes,
     in which the machine should have nothing else to do.
     """
+    if ipv6 and network != "veth":
+        raise click.UsageError("--ipv6 needs --network=veth: the loopback interface has one IPv6 address")
     plan = QUICK if quick else FULL
     plan = replace(plan, repeats=repeats or plan.repeats)
     try:
@@ -89,7 +93,7 @@ def command(
         raise click.UsageError(str(error)) from None
     cores = machine.cores() if pin else (None, None)
     try:
-        with veth(len(relays)) if network == "veth" else nullcontext(loopback(len(relays))) as where:
+        with veth(len(relays), ipv6) if network == "veth" else nullcontext(loopback(len(relays))) as where:
             results = perform(plan, chosen, relays, where, cores, lambda text: click.echo(text, err=True))
     except BenchFailed as error:
         click.echo(f"icerelay bench: {error}", err=True)

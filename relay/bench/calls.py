@@ -57,7 +57,8 @@ class Call:
 
 
 def _description(phone: Address, media: str, *attributes: str) -> str:
-    session = ("v=0", f"o=- 1 1 IN IP4 {phone[0]}", "s=-", f"c=IN IP4 {phone[0]}", "t=0 0")
+    network = f"IN {'IP6' if ':' in phone[0] else 'IP4'} {phone[0]}"
+    session = ("v=0", f"o=- 1 1 {network}", "s=-", f"c={network}", "t=0 0")
     lines = (*session, media, *attributes, "a=sendrecv")
     return "".join(f"{line}\r\n" for line in lines)
 
@@ -119,10 +120,10 @@ def tear_down(client: Client, call: Call) -> None:
 
 def _told(reply: Mapping[str, object]) -> Told:
     sdp = str(reply.get("sdp"))
-    host = re.search(r"(?m)^c=IN IP4 ([0-9.]+)", sdp)
+    host = re.search(r"(?m)^c=IN IP[46] ([0-9a-f.:]+)", sdp)
     port = re.search(r"(?m)^m=\S+ (\d+)", sdp)
     if host is None or port is None:
-        raise BenchFailed(f"the relay's SDP names no IPv4 address:\n{sdp}")
+        raise BenchFailed(f"the relay's SDP names no address:\n{sdp}")
     key = re.search(rf"(?m)^a=crypto:\d+ {SUITE} inline:([^|\s]+)", sdp)
     return Told(
         at=(host[1], int(port[1])),

@@ -8,6 +8,8 @@
                |                   |-----------| 198.51.100.6   | relay 1 ...
                +-------------------+           +----------------+
 
+    with IPv6  2001:db8::22 and ::23, relays 2001:db8:1::2, 2001:db8:2::2, ...; commands go by IPv4
+
 What a relay lets the kernel do with its packets works on real interfaces and on
 veth, and on loopback it may not.
 """
@@ -37,55 +39,58 @@ NG_PORT = 2223
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """``relays`` are their addresses; ``enter`` stands before the command of each."""
+    """``relays`` have their media at these addresses; ``enter`` stands before the command of each."""
 
     name: str
     phones: tuple[str, str]
     relays: Sequence[str]
+    controlled: Sequence[str]
+    """Where relays take commands."""
     enter: Sequence[Sequence[str]]
 
     def ng(self, place: int) -> Address:
         """Where a relay is to take commands: a port that nobody uses."""
         if self.enter[place]:
-            return self.relays[place], NG_PORT
+            return self.controlled[place], NG_PORT
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((self.relays[place], 0))
-            return self.relays[place], int(probe.getsockname()[1])
+            probe.bind((self.controlled[place], 0))
+            return self.controlled[place], int(probe.getsockname()[1])
 
 
 def loopback(relays: int) -> Network:
     """Everything on this machine's own interface."""
     addresses = [f"127.0.0.{40 + place}" for place in range(relays)]
-    return Network("loopback", ("127.0.0.22", "127.0.0.23"), addresses, [()] * relays)
+    return Network("loopback", ("127.0.0.22", "127.0.0.23"), addresses, addresses, [()] * relays)
 
 
 @contextlib.contextmanager
-def veth(relays: int) -> Iterator[Network]:
+def veth(relays: int, v6: bool = False) -> Iterator[Network]:
     """Namespaces for the time of the block, in which this thread is where the phones are.
 
-    Raises ``BenchFailed``: it takes root, and the program ``ip``.
+    ``v6``: media has IPv6. Raises ``BenchFailed``: it takes root, and the program ``ip``.
     """
     if shutil.which("ip") is None:
         raise BenchFailed("--network=veth needs the program ip (Debian: iproute2)")
     phones = f"icerelay-bench-{os.getpid()}"
     names = [f"{phones}-{place}" for place in range(relays)]
-    hosts = ("192.0.2.22", "192.0.2.23")
+    hosts = ("2001:db8::22", "2001:db8::23") if v6 else ("192.0.2.22", "192.0.2.23")
     with contextlib.ExitStack() as undo:
         for name in (phones, *names):
             _run("ip", "netns", "add", name)
             undo.callback(_run, "ip", "netns", "del", name)
             _run("ip", "-n", name, "link", "set", "lo", "up")
         for host in hosts:
-            _run("ip", "-n", phones, "address", "add", f"{host}/32", "dev", "lo")
+            _run("ip", "-n", phones, "address", "add", f"{host}/{128 if v6 else 32}", "dev", "lo")
         for place, name in enumerate(names):
             _cable(phones, name, place)
         undo.enter_context(_inside(phones))
         enter = [("ip", "netns", "exec", name) for name in names]
-        yield Network("veth", hosts, [_address(place, 2) for place in range(relays)], enter)
+        media, controlled = ([_address(place, 2, each) for place in range(relays)] for each in (v6, False))
+        yield Network("veth, IPv6" if v6 else "veth", hosts, media, controlled, enter)
 
 
-def _address(place: int, end: int) -> str:
-    return f"198.51.100.{4 * place + end}"
+def _address(place: int, end: int, v6: bool) -> str:
+    return f"2001:db8:{place + 1}::{end}" if v6 else f"198.51.100.{4 * place + end}"
 
 
 def _cable(phones: str, relay: str, place: int) -> None:
@@ -93,12 +98,14 @@ def _cable(phones: str, relay: str, place: int) -> None:
     here, there = f"phones{place}", "relay"
     _run("ip", "-n", phones, "link", "add", here, "type", "veth", "peer", "name", there, "netns", relay)
     for name, device, end in ((phones, here, 1), (relay, there, 2)):
-        _run("ip", "-n", name, "address", "add", f"{_address(place, end)}/30", "dev", device)
+        _run("ip", "-n", name, "address", "add", f"{_address(place, end, False)}/30", "dev", device)
+        _run("ip", "-n", name, "address", "add", f"{_address(place, end, True)}/64", "dev", device, "nodad")
         _run("ip", "-n", name, "link", "set", device, "up")
         _set_offload(name, device)
-    _run("ip", "-n", relay, "route", "add", "default", "via", _address(place, 1))
-    forwarding = "echo 1 > /proc/sys/net/ipv4/ip_forward"  # bpf_fib_lookup wants it
-    _run("ip", "netns", "exec", relay, "sh", "-c", forwarding)
+    for v6 in (False, True):
+        _run("ip", "-n", relay, "route", "add", "default", "via", _address(place, 1, v6))
+    for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):  # bpf_fib_lookup wants it
+        _run("ip", "netns", "exec", relay, "sh", "-c", f"echo 1 > /proc/sys/net/{switch}")
 
 
 def _set_offload(namespace: str, device: str) -> None:

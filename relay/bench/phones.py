@@ -27,7 +27,7 @@ SO_TIMESTAMPNS = 35
 def main(hosts: Sequence[str], orders: BinaryIO, replies: BinaryIO) -> None:
     """Obey until the parent closes the pipe. All callers are at one address, all callees at another."""
     phones = [_phone(host) for host in hosts]
-    _reply(replies, tuple(phone.getsockname() for phone in phones))
+    _reply(replies, tuple(phone.getsockname()[:2] for phone in phones))
     load: Load | None = None
     contexts: list[Context] = []
     while True:
@@ -55,7 +55,7 @@ def _reply(replies: BinaryIO, what: object) -> None:
 
 
 def _phone(host: str) -> socket.socket:
-    phone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    phone = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     for option in (33, socket.SO_RCVBUF):  # SO_RCVBUFFORCE, which is for root
         with contextlib.suppress(PermissionError):
             phone.setsockopt(socket.SOL_SOCKET, option, BUFFER)

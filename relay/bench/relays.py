@@ -87,7 +87,7 @@ def running(relay: Relay, network: Network, place: int, core: int | None) -> Ite
     One that ends by itself later does not answer, which is an error of that scenario only.
     """
     ng = network.ng(place)
-    command = [*network.enter[place], *relay.line(ng[0], ng)]
+    command = [*network.enter[place], *relay.line(network.relays[place], ng)]
     with tempfile.TemporaryFile() as log, contextlib.closing(Client(ng)) as client:
         began = time.monotonic()
         try:

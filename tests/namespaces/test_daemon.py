@@ -45,7 +45,7 @@ def network() -> Iterator[Lab]:
 def running(machine: Namespace, *options: str, wrapper: tuple[str, ...] = ()) -> Iterator[Process]:
     process = daemon(machine, *options, wrapper=wrapper)
     try:
-        process.wait_for_output("ready")
+        process.wait_for_output("ready", timeout=30.0)
         yield process
     finally:
         process.stop()
@@ -65,12 +65,13 @@ def sdp(phone: socket.socket, held: bool = False) -> str:
 class Proxy:
     """Places one call over the relay."""
 
-    def __init__(self, machine: Namespace) -> None:
+    def __init__(self, machine: Namespace, call_id: str = "call") -> None:
+        self._call_id = call_id
         with machine.inside():
             self._client = NgClient(NG)
 
     def ask(self, command: str, **keys: Any) -> dict[str, Any]:
-        reply = self._client.ask(command, call_id="call", from_tag="a", **keys)
+        reply = self._client.ask(command, call_id=self._call_id, from_tag="a", **keys)
         assert reply["result"] == "ok", reply
         return reply
 

@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 
-from relay.bench import calls, measure, relays
+from relay.bench import calls, command, measure, relays
 from relay.bench.errors import BenchFailed
 from relay.bench.figures import Traffic
 from relay.bench.generator import Generator, generator
@@ -122,6 +123,28 @@ def test_relays_in_namespaces_of_their_own_are_reached_and_leave_nothing() -> No
     assert (traffic.sent, traffic.received, traffic.faults) == (SENT, SENT, {})
     left = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     assert f"icerelay-bench-{os.getpid()}" not in left.stdout
+
+
+@pytest.mark.parametrize("scenario", kinds_of("calls-10", "video", "srtp", "stun"), ids=lambda one: one.name)
+def test_every_packet_and_check_comes_through_the_daemon_over_ipv6(scenario: Media) -> None:
+    icerelay = Relay("icerelay", relays.ICERELAY)
+    with (
+        veth(1, v6=True) as network,
+        generator(network.phones, None) as phones,
+        running(icerelay, network, 0, None) as run,
+        measure.calls_up(run, scenario.kind, CALLS, phones) as up,
+    ):
+        assert {":" in host for host, _ in (*phones.phones, *(call.caller.at for call in up))} == {True}
+        phones.hold(measure.job_for(scenario, up))
+        phones.run(0.2, scenario.interval)
+        traffic = phones.run(SECONDS, scenario.interval)
+    assert traffic.sent == traffic.received == scenario.rate * SECONDS
+    assert traffic.faults == {}
+
+
+def test_ipv6_is_refused_where_relays_would_share_one_address() -> None:
+    with pytest.raises(click.UsageError, match="needs --network=veth"):
+        command.main(["--ipv6"], standalone_mode=False)
 
 
 # Relays that do wrong.

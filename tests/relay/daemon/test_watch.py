@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from relay.daemon.watch import PATIENCE, Watch
 from relay.forward._fastpath import NativePlane
+from tests.relay.forward.held import handle
 from tests.relay.forward.test_fastpath import until
 
 
@@ -31,5 +34,31 @@ def test_workers_without_a_packet_take_a_turn_when_asked() -> None:
     try:
         asked = plane.beats()
         until(lambda: turns_follow(plane, asked))
+    finally:
+        plane.stop()
+
+
+def has_taken_a_turn(plane: NativePlane, worker: int, before: list[int]) -> bool:
+    return plane.beats()[worker] > before[worker]
+
+
+def test_a_worker_that_waits_in_the_kernel_is_noticed_and_the_others_are_not() -> None:
+    plane = NativePlane(2, rules=64)
+    watch, seen = Watch(2), []
+    try:
+        with handle(plane) as worker:
+            watch.look(plane.beats())
+            worker.hold()
+            for _ in range(PATIENCE + 1):
+                before = plane.beats()
+                until(functools.partial(has_taken_a_turn, plane, 1, before))
+                seen.append(watch.look(plane.beats()))
+            assert [look for look in seen if look != ([], [])] == [([0], [])]
+            assert watch.stuck == 1
+            worker.release()
+            asked = plane.beats()
+            until(lambda: turns_follow(plane, asked))
+            assert watch.look(plane.beats()) == ([], [0])
+            assert watch.stuck == 0
     finally:
         plane.stop()

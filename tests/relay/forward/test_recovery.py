@@ -30,8 +30,8 @@ for id, remote in zip(ids, remotes):
     plane.apply([Rule(id, plane.open(sock, 0), tuple(remote), Learn.WINDOW, rtp=(ids[id ^ 1],))])
 print(json.dumps(sides), flush=True)
 sys.stdin.read()
+plane.stop()  # what was sent is counted then
 print(json.dumps(plane.totals()), flush=True)
-plane.stop()
 """
 
 FLOOD = """

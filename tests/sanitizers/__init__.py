@@ -1,0 +1,1 @@
+"""The native plane under the compiler's sanitizers: memory, undefined behaviour, threads."""
