@@ -41,12 +41,12 @@ cdef inline bint same_way(const worker *self, unsigned int one, unsigned int oth
 
 
 cdef inline unsigned int burst_from(const worker *self, unsigned int first) noexcept nogil:
-    """How many datagrams of the outbox, from this one on, can leave as one."""
+    """How many datagrams of the outbox, from this one on, can leave as one. An empty one cannot be cut off."""
     cdef size_t size = self.out_data[first].iov_len, whole = size
     cdef unsigned int i
     for i in range(first + 1, self.out_count):
         whole += self.out_data[i].iov_len
-        if self.out_data[i].iov_len > size or whole > LARGEST_BURST:
+        if self.out_data[i].iov_len == 0 or self.out_data[i].iov_len > size or whole > LARGEST_BURST:
             return i - first
         if not same_way(self, i, first):
             return i - first

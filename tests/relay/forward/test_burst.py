@@ -70,3 +70,21 @@ def test_sizes_that_grow_and_shrink_are_kept(
         for packet in frame:
             sender.sendto(packet, entrance)
         assert [receiver.recv(2000) for _ in frame] == frame
+
+
+def test_empty_datagrams_arrive_empty(plane: NativePlane, phones: Phones, local_ports: LocalPorts) -> None:
+    """Of what is no RTP; a burst cannot be cut so that one has nothing in it."""
+    sender, receiver = phones("127.0.0.2"), phones("127.0.0.3")
+    (port, entrance), (other_port, _) = local_ports(plane, "127.0.0.1"), local_ports(plane, "127.0.0.1")
+    first, second = plane.allocate(), plane.allocate()
+    plane.apply(
+        [
+            Rule(first, port, sender.getsockname(), Learn.WINDOW, rtp=(second,), opaque=True),
+            Rule(second, other_port, receiver.getsockname(), Learn.WINDOW, opaque=True),
+        ]
+    )
+    sent = [b"twenty octets of data", b"", b""] * 10
+    for _ in range(100):
+        for datagram in sent:
+            sender.sendto(datagram, entrance)
+        assert [receiver.recv(2000) for _ in sent] == sent
