@@ -157,6 +157,7 @@ cdef class NativePlane:
         for number in range(workers):
             self._workers[number] = self._new_worker(number, <int64_t>(window * 1e9))
             self._workers[number].pace.bound = <int64_t>(coalesce * 1e9)
+        self._places.prepare(self._workers, workers)
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"forward-{number}", daemon=True)
             for number in range(workers)

@@ -34,6 +34,14 @@ cdef class _Places:
                 raise OSError("no epoll for a shared socket")
             new.shared[family] = sock.fileno()
 
+    cdef prepare(self, worker **workers, int count):
+        """Open what ports at the addresses that are known will share, so that no call has to."""
+        cdef address local
+        for host in () if self._steering is None else self._steering.addresses:
+            parse(host, 1, &local)
+            if self._count < PLACES and not is_wildcard(&local):
+                self._new_place(host, &local, workers, count)
+
     cdef settle(self, port_t *port, sock, worker **workers, int number, int count):
         """Note where a port is, before its worker knows it. ``number`` is that of the worker."""
         cdef int i

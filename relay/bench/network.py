@@ -100,12 +100,18 @@ def _cable(phones: str, relay: str, place: int) -> None:
     for name, device, end in ((phones, here, 1), (relay, there, 2)):
         _run("ip", "-n", name, "address", "add", f"{_address(place, end, False)}/30", "dev", device)
         _run("ip", "-n", name, "address", "add", f"{_address(place, end, True)}/64", "dev", device, "nodad")
+        _switch(name, f"ipv6/conf/{device}/accept_dad", 0)  # of the link-local one: else a second passes
         _run("ip", "-n", name, "link", "set", device, "up")
         _set_offload(name, device)
     for v6 in (False, True):
         _run("ip", "-n", relay, "route", "add", "default", "via", _address(place, 1, v6))
     for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):  # bpf_fib_lookup wants it
-        _run("ip", "netns", "exec", relay, "sh", "-c", f"echo 1 > /proc/sys/net/{switch}")
+        _switch(relay, switch, 1)
+
+
+def _switch(namespace: str, name: str, value: int) -> None:
+    with _inside(namespace):
+        Path("/proc/sys/net", name).write_text(str(value))
 
 
 def _set_offload(namespace: str, device: str) -> None:

@@ -99,8 +99,9 @@ class Engine:
 
     def _choose_plane(self, settings: Settings) -> Plane:
         """Sets ``userspace``; ``tiered``, the plane if the kernel has a share; and their status."""
+        local = [interface.address for interface in settings.interfaces]
         steering, self.sharing = planes.share(
-            settings.range_socket, settings.workers, settings.port_min, settings.port_max
+            settings.range_socket, settings.workers, settings.port_min, settings.port_max, local
         )
         self.userspace = NativePlane(
             settings.workers,
@@ -109,7 +110,6 @@ class Engine:
             steering=steering,
         )
         try:
-            local = [interface.address for interface in settings.interfaces]
             self.tiered, self.gates = planes.choose(settings.plane, self.userspace, local)
         except BaseException:
             self.userspace.stop()

@@ -26,17 +26,19 @@ class PlaneRefused(OSError):
     """``--plane=ebpf``, and it cannot be had on every address. The text says where, why, and what to do."""
 
 
-def share(wanted: str, workers: int, first: int, last: int) -> tuple[Steering | None, str]:
+def share(
+    wanted: str, workers: int, first: int, last: int, addresses: Sequence[str]
+) -> tuple[Steering | None, str]:
     """What makes streams share a socket for each worker, and the line of the log that says so, or why not.
 
-    Ports go from ``first`` to ``last``.
+    Ports go from ``first`` to ``last``, at ``addresses``.
     """
     try:
         if wanted == OFF:
             raise _NotShared("--range-socket=off")
         if lacking := gates.missing_capabilities():
             raise _NotShared(f"{lacking} missing; {REMEDY}")
-        steering = Steering(workers, first, last)
+        steering = Steering(workers, first, last, addresses)
         if steering.raw_is_permitted:
             return steering, "user space: range socket"
         return steering, "user space: range socket; packets leave one by one: CAP_NET_RAW missing"

@@ -12,6 +12,7 @@ import importlib.resources
 import os
 import socket
 import struct
+from collections.abc import Sequence
 
 from relay.forward.offload import bpf, elf
 
@@ -30,11 +31,14 @@ IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR = 20, 74
 class Steering:
     """Program, tables and sockets for so many workers, and ports from ``first`` to ``last``.
 
-    Belongs to the network namespace of the thread that makes it. Raises ``BpfError``, ``ObjectError`` and
-    ``OSError``.
+    ``addresses`` that ports will be at, as far as they are known. Belongs to the network namespace of the
+    thread that makes it. Raises ``BpfError``, ``ObjectError`` and ``OSError``.
     """
 
-    def __init__(self, workers: int, first: int = 1, last: int = 65535) -> None:
+    def __init__(
+        self, workers: int, first: int = 1, last: int = 65535, addresses: Sequence[str] = ()
+    ) -> None:
+        self.addresses = tuple(dict.fromkeys(addresses))
         self._descriptors: list[int] = []
         self._dropped = 0
         self.raw_is_permitted = _raw_is_permitted()
