@@ -25,6 +25,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ from relay.forward.rule import Address
 CLONE_NEWNET = 0x40000000
 SIOCETHTOOL, ETHTOOL_STXCSUM, ETHTOOL_SGRO = 0x8946, 0x17, 0x2C
 NG_PORT = 2223
+PATIENCE = 5.0
+"""Seconds for a cable to be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,25 @@ def _cable(phones: str, relay: str, place: int) -> None:
     for name, device, end in ((phones, here, 1), (relay, there, 2)):
         _run("ip", "-n", name, "address", "add", f"{_address(place, end, False)}/30", "dev", device)
         _run("ip", "-n", name, "address", "add", f"{_address(place, end, True)}/64", "dev", device, "nodad")
-        _switch(name, f"ipv6/conf/{device}/accept_dad", 0)  # of the link-local one: else a second passes
+        _switch(name, f"ipv6/conf/{device}/accept_dad", 0)
         _run("ip", "-n", name, "link", "set", device, "up")
         _set_offload(name, device)
+    for name, device in ((phones, here), (relay, there)):
+        _await_neighbours(name, device)
     for v6 in (False, True):
         _run("ip", "-n", relay, "route", "add", "default", "via", _address(place, 1, v6))
     for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):  # bpf_fib_lookup wants it
         _switch(relay, switch, 1)
+
+
+def _await_neighbours(namespace: str, device: str) -> None:
+    """Both ends ask for each other's Ethernet address by link-local ones, which come with the carrier."""
+    end = time.monotonic() + PATIENCE
+    question = ("ip", "-n", namespace, "-6", "-o", "address", "show", "dev", device, "scope", "link")
+    while not subprocess.run(question, capture_output=True, check=False).stdout:
+        if time.monotonic() > end:
+            raise BenchFailed(f"{device} does not come up")
+        time.sleep(0.01)
 
 
 def _switch(namespace: str, name: str, value: int) -> None:
