@@ -311,14 +311,18 @@ cdef void rest(worker *self, int64_t began) noexcept nogil:
 cdef int serve(worker *self, uint32_t index, uint32_t events) noexcept nogil:
     """One bounded batch from one port, unless it was closed since epoll named it. Returns its size."""
     cdef int fd = LOAD_ACQUIRE_FD(&self.ports[index].fd)
-    cdef int count
+    cdef int count, more
     if fd < 0:
         return 0
     if events & EPOLLERR:
         discard_errors(fd)
     count = take(self, index, True)
     if 0 < count < BATCH and steer(self, index):
-        count += take(self, index, False)  # what waits here still is older than what is shared from now on
+        for _ in range(ROUNDS):  # what waits here still is older than what is shared from now on
+            more = take(self, index, False)
+            count += more
+            if more < BATCH:
+                break
     return count
 
 
