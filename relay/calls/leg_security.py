@@ -189,6 +189,12 @@ def make_answer(theirs: Media, request: Request, resources: Resources) -> Securi
     return replace(written, tls_id=associations.own_tls_id(theirs.security, resources))
 
 
+def take_back(media: Media) -> None:
+    """Rejected in an offer: the keys that were promised for it before are promised no more."""
+    if media.security is not None:
+        media.security.offered = ()
+
+
 def adopt(told: Security | None) -> Security | None:
     """For another phone that got the same offer: the same promises, keys of its own."""
     if told is None:

@@ -360,3 +360,13 @@ def test_a_callee_that_was_offered_sdes_in_vain_is_answered_by_dtls_alone() -> N
     answer = desk.answer(sdp(BOB, 20000))
     assert lines(answer) == ()
     assert keys(answer).fingerprints
+
+
+def test_an_answer_that_accepts_what_was_rejected_brings_back_no_old_promise_of_keys() -> None:
+    desk = Desk()
+    desk.offer(with_dtls(), transport_protocol="RTP/SAVP")
+    desk.answer(with_dtls(CAROL, 20000, "active"), to_tag="C")
+    desk.offer(rejected(with_dtls(BOB, 20000)), from_tag="B", to_tag="A")
+    answer = desk.answer(with_dtls(ALICE, 10000, "active"), to_tag="A", from_tag="B")
+    assert protocol(answer) == DTLS
+    assert lines(answer) == ()
