@@ -184,15 +184,11 @@ def make_answer(theirs: Media, request: Request, resources: Resources) -> Securi
         return SecurityOut()
     own = next((one.hash for one in theirs.security.expected), DEFAULT_HASH)
     written = _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own, request.sdes)
+    if carries_dtls(theirs.protocol):
+        written = replace(written, crypto=())  # promised before, under another protocol
     if written.fingerprint is None or theirs.security.tls_id is None or "no-tls-id" in request.flags:
         return written
     return replace(written, tls_id=associations.own_tls_id(theirs.security, resources))
-
-
-def take_back(media: Media) -> None:
-    """Rejected in an offer: the keys that were promised for it before are promised no more."""
-    if media.security is not None:
-        media.security.offered = ()
 
 
 def adopt(told: Security | None) -> Security | None:

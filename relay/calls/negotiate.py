@@ -160,7 +160,6 @@ class Exchange:
         if self.handling[index] is Handling.UNTOUCHED:
             for media in (ours, theirs):
                 _abandon(media)
-                leg_security.take_back(media)
                 media.told = None
             return None
         listen(self.sender, ours, self.session, section, self.request)

@@ -84,6 +84,17 @@ def test_counters_are_the_sum_of_both_planes(call: Call) -> None:
     assert call.plane.kernel_totals()["rtp_packets"] == 10
 
 
+def test_reports_that_user_space_forwards_say_nothing_of_the_stream(call: Call) -> None:
+    for datagram in (rtp(7, ssrc=9), RTCP):
+        call.caller.sendto(datagram, call.caller_side)
+        call.callee.recv(2000)
+    id = call.to_caller.id
+    until(lambda: call.in_user_space(call.to_caller, "rtcp_packets") == 1)
+    for row in (call.plane.row(id), call.plane.counters()[id]):
+        assert (row["ssrc"], row["seq"]) == (9, 7)
+        assert row["last_packet"] == call.in_user_space(call.to_caller, "last_packet")
+
+
 def test_a_call_that_only_the_kernel_sees_is_not_silent(call: Call) -> None:
     now = time.monotonic_ns()
     call.caller.sendto(rtp(1), call.caller_side)

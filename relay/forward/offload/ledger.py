@@ -25,22 +25,28 @@ SHARE = np.dtype(
         ("payload_type", "u1"),
         ("jitter", "u4"),
         ("clock", "u4"),
+        ("below", "u8"),
     ]
 )
-"""What the kernel adds to a row of ``Plane.counters``; of those that do not sum up, the latest."""
+"""What the kernel adds to a row of ``Plane.counters``; of those that do not sum up, the latest.
+
+``below`` is how many packets of RTP user space had forwarded of it when the kernel's last was seen."""
 
 SUMMED = ("rtp_packets", "rtp_bytes", "sent_packets", "sent_bytes", "rtp_skipped", "rtp_late")
-LATEST = ("last_packet", "ssrc", "seq", "payload_type", "jitter", "clock")
-COUNTED = ("last", "ssrc", "seq", "payload_type", "jitter", "clock")
+STREAM = ("ssrc", "seq", "payload_type", "jitter", "clock")
+"""What it knows of the stream that came last; RTCP, which user space forwards, says nothing of it."""
+LATEST = ("last_packet", *STREAM)
+COUNTED = ("last", *STREAM)
 """The same as the kernel names them."""
 FLAWS = {"skipped": "rtp_skipped", "late": "rtp_late"}
 """What it counts of packets that are missing or late, and what that is in a share."""
 
 
 class Ledger:
-    """``counts`` are the kernel's (``kernel.COUNT``); ``rules`` bounds the ids of rules."""
+    """``counts``: the kernel's (``kernel.COUNT``); ``below``: RTP that user space forwarded, by rule id."""
 
-    def __init__(self, counts: NDArray[np.void], rules: int) -> None:
+    def __init__(self, counts: NDArray[np.void], below: NDArray[np.uint64]) -> None:
+        rules = len(below)
         self.packets = self.bytes = 0
         """Ever forwarded by the kernel."""
         self.flaws = dict.fromkeys(FLAWS.values(), 0)
@@ -48,6 +54,7 @@ class Ledger:
         self.shares = np.zeros(rules + 1, SHARE)
         """By rule id, as of the last ``settle``."""
         self._counts = counts
+        self._below = below
         self._nobody = rules
         self._receiver = np.full(len(counts), rules, np.intp)
         self._sender = np.full(len(counts), rules, np.intp)
@@ -116,6 +123,8 @@ class Ledger:
             self._seen_flaws[name][moved] = now[name]
             np.add.at(self.shares[ours], receiver, new)
             self.flaws[ours] += int(new.sum())
+        known = receiver[receiver != self._nobody]
+        self.shares["below"][known] = self._below[known]
         newer = now["last"].astype(np.int64) > self.shares["last_packet"][receiver]
         for ours, theirs in zip(LATEST, COUNTED, strict=True):
             self.shares[ours][receiver[newer]] = now[theirs][newer]
@@ -131,6 +140,8 @@ class Ledger:
         self.packets += new
         self.bytes += new_octets
         receiver, sender = self.shares[self._receiver[slot]], self.shares[self._sender[slot]]
+        if self._receiver[slot] != self._nobody:
+            receiver["below"] = self._below[self._receiver[slot]]
         receiver["rtp_packets"] = int(receiver["rtp_packets"]) + new
         receiver["rtp_bytes"] = int(receiver["rtp_bytes"]) + new_octets
         sender["sent_packets"] = int(sender["sent_packets"]) + new

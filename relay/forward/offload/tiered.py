@@ -27,7 +27,7 @@ from relay.forward.offload.bpf import BpfError
 from relay.forward.offload.flow import End, Flow, Why, judge
 from relay.forward.offload.gates import Gate
 from relay.forward.offload.kernel import Kernel
-from relay.forward.offload.ledger import LATEST, SUMMED, Ledger
+from relay.forward.offload.ledger import STREAM, SUMMED, Ledger
 from relay.forward.plane import Event, Latched, Plane, Reported
 from relay.forward.rule import Address, Change, Drop, Rule
 from relay.latching import State
@@ -79,7 +79,7 @@ class TieredPlane:
         self._gates = {gate.address: gate for gate in gates}
         self._rows = below.counters()
         self._state, self._heard = self._rows["state"], self._rows["rtp_packets"]
-        self._ledger = Ledger(kernel.counts, len(self._rows))
+        self._ledger = Ledger(kernel.counts, self._heard)
         self._highest = -1
         self._rules: dict[int, Rule] = {}
         self._ports: dict[int, _Port] = {}
@@ -309,11 +309,14 @@ class TieredPlane:
         """The rows of all rules there are, user space and kernel together: a copy, of this moment."""
         self._ledger.settle()
         rows, shares = self._rows[: self._highest + 1].copy(), self._ledger.shares[: self._highest + 1]
+        newer = (shares["last_packet"] > rows["last_packet"]) | (
+            (shares["rtp_packets"] > 0) & (shares["below"] == rows["rtp_packets"])
+        )
         for name in SUMMED:
             rows[name] += shares[name]
-        newer = shares["last_packet"] > rows["last_packet"]
-        for name in LATEST:
+        for name in STREAM:
             rows[name][newer] = shares[name][newer]
+        np.maximum(rows["last_packet"], shares["last_packet"], out=rows["last_packet"])
         return rows
 
     def row(self, rule: int) -> np.void:
@@ -323,11 +326,13 @@ class TieredPlane:
                 self._ledger.settle_slot(self._entries[id].slot)
         row: np.void = self._rows[rule].copy()
         share = self._ledger.shares[rule]
+        quiet = share["rtp_packets"] > 0 and share["below"] == row["rtp_packets"]
+        if quiet or share["last_packet"] > row["last_packet"]:
+            for name in STREAM:
+                row[name] = share[name]
+        row["last_packet"] = max(row["last_packet"], share["last_packet"])
         for name in SUMMED:
             row[name] = int(row[name]) + int(share[name])
-        if share["last_packet"] > row["last_packet"]:
-            for name in LATEST:
-                row[name] = share[name]
         return row
 
     def reports(self, rule: int) -> tuple[Reported, ...]:

@@ -10,6 +10,7 @@ from relay.forward.offload.kernel import COUNT
 from relay.forward.offload.ledger import Ledger
 
 ROOM = 4
+RULES = 100
 
 
 @pytest.fixture
@@ -18,8 +19,13 @@ def counts() -> NDArray[np.void]:
 
 
 @pytest.fixture
-def ledger(counts: NDArray[np.void]) -> Ledger:
-    return Ledger(counts, rules=100)
+def below() -> NDArray[np.uint64]:
+    return np.zeros(RULES, np.uint64)
+
+
+@pytest.fixture
+def ledger(counts: NDArray[np.void], below: NDArray[np.uint64]) -> Ledger:
+    return Ledger(counts, below)
 
 
 def forward(counts: NDArray[np.void], slot: int, packets: int, at: int = 1, **last: int) -> None:
@@ -46,13 +52,14 @@ def test_packets_are_credited_to_who_received_and_who_sent(ledger: Ledger, count
     last = {"ssrc": 9, "seq": 10, "payload_type": 8, "skipped": 2, "late": 1, "jitter": 16, "clock": 8000}
     forward(counts, opened(ledger, 7, 8), 3, at=5, **last)
     ledger.settle()
-    assert ledger.shares[7].tolist() == (3, 30, 0, 0, 2, 1, 5, 9, 10, 8, 16, 8000)
-    assert ledger.shares[8].tolist() == (0, 0, 3, 30, 0, 0, 0, 0, 0, 0, 0, 0)
+    assert ledger.shares[7].tolist() == (3, 30, 0, 0, 2, 1, 5, 9, 10, 8, 16, 8000, 0)
+    assert ledger.shares[8].tolist() == (0, 0, 3, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     assert (ledger.packets, ledger.bytes, ledger.flaws) == (3, 30, {"rtp_skipped": 2, "rtp_late": 1})
 
 
-def test_one_slot_and_all_are_settled_alike(counts: NDArray[np.void]) -> None:
-    together, apart = Ledger(counts, rules=100), Ledger(counts, rules=100)
+def test_one_slot_and_all_are_settled_alike(counts: NDArray[np.void], below: NDArray[np.uint64]) -> None:
+    together, apart = Ledger(counts, below), Ledger(counts, below)
+    below[7] = 3
     slots = [(opened(together, 7, 8), opened(apart, 7, 8)) for _ in range(2)]
     for turn in range(1, 4):
         for slot, same in slots:
