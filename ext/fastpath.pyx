@@ -191,6 +191,8 @@ cdef class NativePlane:
         return new
 
     def _work(self, int number):
+        name = b"forward-%d" % number  # for top -H
+        pthread_setname_np(pthread_self(), name)
         with nogil:
             run(self._workers[number])
 

@@ -13,8 +13,14 @@ cdef extern from "<signal.h>" nogil:
     ctypedef struct sigset_t:
         pass
     int sigfillset(sigset_t *set)
+    int sigdelset(sigset_t *set, int number)
     int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
-    enum: SIG_BLOCK
+    int SIG_BLOCK, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef unsigned long pthread_t
+    pthread_t pthread_self()
+    int pthread_setname_np(pthread_t thread, const char *name)
 
 cdef extern from "<poll.h>" nogil:
     struct pollfd:

@@ -375,11 +375,14 @@ cdef int64_t monotonic() noexcept nogil:
 
 
 cdef void prepare(worker *self) noexcept nogil:
-    """Leave signals to Python's thread; point the headers at their buffers."""
-    cdef sigset_t all_signals
+    """Leave signals to Python's thread, but for faults of this one; point the headers at their buffers."""
+    cdef sigset_t others
+    cdef int[5] faults = [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV]
     cdef int i
-    sigfillset(&all_signals)
-    pthread_sigmask(SIG_BLOCK, &all_signals, NULL)
+    sigfillset(&others)
+    for i in range(5):
+        sigdelset(&others, faults[i])
+    pthread_sigmask(SIG_BLOCK, &others, NULL)
     for i in range(2 * BATCH):
         self.in_data[i].iov_base = self.buffers[i]
         self.in_data[i].iov_len = BUFFER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import resource
@@ -33,6 +34,7 @@ GARBAGE = 50_000
 
 def serve(settings: Settings, notices: Sequence[str] = ()) -> int:
     """Run in the foreground until SIGTERM or SIGINT. Returns the exit status."""
+    faulthandler.enable(all_threads=False)
     logging.basicConfig(
         level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )

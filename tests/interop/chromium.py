@@ -42,21 +42,33 @@ SCRIPT = Path(__file__).with_suffix(".js").read_text()
 
 
 class Chromium:
-    """One browser with an empty profile. `enter` is the command that runs it elsewhere, see network.py."""
+    """One browser with an empty profile, where its log is as well.
+
+    `enter` is the command that runs it elsewhere, see network.py.
+    """
 
     def __init__(
         self, profile: Path, enter: Sequence[str] = (), options: Sequence[str] = ON_LOOPBACK
     ) -> None:
         browser = [find_program("chromium"), *FLAGS, *options, f"--user-data-dir={profile}", "about:blank"]
-        self._popen = subprocess.Popen(
-            [*enter, "sh", "-c", PIPE, "sh", *browser], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._log = profile / "log"
+        with open(self._log, "wb") as log:
+            self._popen = subprocess.Popen(
+                [*enter, "sh", "-c", PIPE, "sh", *browser],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.call("Browser.getVersion").result(timeout=20.0)
+        try:
+            self.call("Browser.getVersion").result(timeout=20.0)
+        except (AssertionError, TimeoutError) as error:
+            self.stop()
+            raise AssertionError(f"the browser did not start:\n{self._log.read_text()}") from error
 
     def call(self, method: str, session: str | None = None, **parameters: str | bool) -> Future[Any]:
         """One command of the DevTools protocol; the future has its result."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
 import select
 import signal
 import socket
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,8 @@ from tests.ng import NgClient
 
 NG = ("127.0.0.1", 2223)
 HTTP = "127.0.0.1:2224"
+TGKILL = 234 if platform.machine() == "x86_64" else 131
+"""Number of the system call that sends a signal to one thread."""
 
 WITH_TWO_RIGHTS = ("setpriv", "--bounding-set=-all,+bpf,+net_admin")
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-bpf,-net_admin,-sys_admin")
@@ -202,6 +207,29 @@ def test_a_stopped_daemon_forwards_and_a_killed_one_does_not(network: Lab) -> No
         with pytest.raises(ConnectionRefusedError):
             call.caller.recv(2000)
         assert nothing_for(call.callee)
+
+
+def crash_worker(pid: int) -> None:
+    """A fault of the thread that forwards, not of the one that decides."""
+    threads = (thread for thread in Path(f"/proc/{pid}/task").iterdir())
+    worker = next(thread for thread in threads if (thread / "comm").read_text() == "forward-0\n")
+    assert ctypes.CDLL(None).syscall(TGKILL, pid, int(worker.name), signal.SIGSEGV) == 0
+
+
+def test_a_crash_of_a_worker_ends_all_of_the_daemon_with_a_word_and_the_next_one_starts_at_once(
+    network: Lab,
+) -> None:
+    with talk(network) as (process, call):
+        crash_worker(process.pid)
+        assert process.wait(5.0) == -signal.SIGSEGV
+        assert "Fatal Python error: Segmentation fault" in process.output
+        call.caller.send(rtp(51))
+        with pytest.raises(ConnectionRefusedError):
+            call.caller.recv(2000)
+        assert nothing_for(call.callee)
+    with talk(network) as (_, call):
+        call.caller.send(rtp(1))
+        assert call.callee.recv(2000) == rtp(1)
 
 
 def test_no_packet_to_a_phone_on_hold_after_the_reply(network: Lab) -> None:
