@@ -1,6 +1,6 @@
 # make demo    place a call through the relay and show what happened to it; needs no root
 # make test    style, types, floors and all tests, with real peers; needs root, for network namespaces
-# make bench   what the relay costs beside rtpengine, in numbers and as a page; ten minutes
+# make bench   what the relay costs beside rtpengine, in numbers and as a page; some fifteen minutes; by root, the kernel plane as well
 # make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither; some 35 minutes (root; docs/ice-lab.md)
 # make lint    style, types and floors only
 # make bpf     build the eBPF programs again after a change of its source; needs clang
@@ -14,6 +14,8 @@ PEERS := chromium iproute2 kamailio kamailio-extra-modules kamailio-tls-modules 
 # Debian's package of the relay that ours is measured against, and what to leave out or make shorter.
 RIVAL := rtpengine-daemon
 BENCH ?=
+# What is measured of the kernel plane as well, by root: elsewhere it is the same, or does not take part.
+KERNEL := --only=calls-100 --only=calls-1000
 # What the ICE lab needs, and its options: make bench-ice LAB="--quick"
 LAB_PEERS := chromium coturn iproute2 nftables rtpengine-daemon
 LAB :=
@@ -31,6 +33,7 @@ demo: .venv/installed
 bench: .venv/installed
 	@.ci/need peers $(RIVAL)
 	$(BIN)/icerelay bench --output=build/bench $(BENCH)
+	[ "$$(id -u)" != 0 ] || $(BIN)/icerelay bench --output=build/bench-ebpf $(BENCH) --network=veth $(KERNEL)
 
 test: peers lint
 	$(BIN)/pytest

@@ -16,13 +16,20 @@ import click
 from relay.bench import chart, machine, table
 from relay.bench.errors import BenchFailed
 from relay.bench.network import loopback, veth
-from relay.bench.relays import ICERELAY, RTPENGINE, Relay
+from relay.bench.relays import ICERELAY, ICERELAY_EBPF, ICERELAY_USERSPACE, RTPENGINE, Relay
 from relay.bench.scenarios import FULL, QUICK
 from relay.bench.session import perform
 
 FAILED = 1
 
-KNOWN = {"icerelay": ICERELAY, "rtpengine": RTPENGINE}
+KNOWN = {
+    "icerelay": ICERELAY,
+    "icerelay-ebpf": ICERELAY_EBPF,
+    "icerelay-userspace": ICERELAY_USERSPACE,
+    "rtpengine": RTPENGINE,
+}
+OURS = {"loopback": ["icerelay"], "veth": ["icerelay-ebpf", "icerelay-userspace"]}
+"""What is measured where nobody says what; the kernel forwards on no loopback interface."""
 
 
 def main(arguments: list[str]) -> int:
@@ -44,8 +51,9 @@ def main(arguments: list[str]) -> int:
     multiple=True,
     metavar="[NAME=]COMMAND",
     help="A relay to measure: a command with {ip}, {ng} (ADDRESS:PORT), {min} and {max} (media ports), which"
-    " stays in the foreground. The words icerelay and rtpengine stand for the two that are known. Repeatable;"
-    " ratios are to the last. [icerelay, and rtpengine if it is installed]",
+    " stays in the foreground. The words icerelay, icerelay-ebpf, icerelay-userspace and rtpengine stand for"
+    " those that are known. Repeatable; ratios are to the last. [icerelay, or the two others with"
+    " --network=veth, and rtpengine if it is installed]",
 )
 @click.option("--quick", is_flag=True, help="One short run of each: a minute or two, and more noise.")
 @click.option(
@@ -88,7 +96,7 @@ def command(
     plan = QUICK if quick else FULL
     plan = replace(plan, repeats=repeats or plan.repeats)
     try:
-        chosen, relays = plan.only(scenarios), wanted(daemons)
+        chosen, relays = plan.only(scenarios), wanted(daemons, network)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     cores = machine.cores() if pin else (None, None)
@@ -109,10 +117,10 @@ def command(
     return FAILED if failed else 0
 
 
-def wanted(daemons: Sequence[str]) -> list[Relay]:
-    """The relays that the options name. Raises ``ValueError``."""
+def wanted(daemons: Sequence[str], network: str = "loopback") -> list[Relay]:
+    """The relays that the options name, or else those that belong to the network. Raises ``ValueError``."""
     if not daemons:
-        daemons = ["icerelay", "rtpengine"] if shutil.which("rtpengine") else ["icerelay"]
+        daemons = [*OURS[network], *(["rtpengine"] if shutil.which("rtpengine") else [])]
     relays: list[Relay] = []
     for text in daemons:
         named = re.fullmatch(r"([\w.-]+)=(.+)", text, re.DOTALL)

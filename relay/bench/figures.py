@@ -12,7 +12,8 @@ class Traffic:
     """What the generator sent, and what became of it.
 
     ``received`` packets came intact, once and to whom they were meant; ``seconds``
-    is how long was sent, ``processor`` the generator's CPU seconds. ``histogram``
+    is how long was sent, ``processor`` the CPU seconds of the generator, and of the
+    kernel's threads for deferred work meanwhile. ``histogram``
     is of the time from sending to arrival, in the native code's buckets.
     """
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from relay.bench._load import Load
 from relay.bench.figures import Traffic
+from relay.bench.machine import deferred
 from relay.bench.streams import CALLEE, CALLER, Job, Keys, Stream
 from relay.forward.srtp_library import Context, load
 from relay.srtp.profiles import MasterKey, profile_named
@@ -44,9 +45,9 @@ def main(hosts: Sequence[str], orders: BinaryIO, replies: BinaryIO) -> None:
             _reply(replies, None)
         else:
             assert load is not None
-            began = time.process_time()
+            began = deferred() + time.process_time()
             counted = load.run(order.seconds, order.interval)
-            _reply(replies, Traffic(**counted, processor=time.process_time() - began))
+            _reply(replies, Traffic(**counted, processor=time.process_time() + deferred() - began))
 
 
 def _reply(replies: BinaryIO, what: object) -> None:

@@ -31,6 +31,8 @@ ICERELAY = (
     "icerelay serve --interface={ip} --listen-ng={ng} --port-min={min} --port-max={max}"
     " --workers=1 --log-level=4"
 )
+ICERELAY_EBPF = f"{ICERELAY} --plane=ebpf"
+ICERELAY_USERSPACE = f"{ICERELAY} --plane=userspace"
 RTPENGINE = (
     "rtpengine --config-file=none --foreground --log-stderr --log-level=2 --table=-1 --num-threads=1"
     " --interface={ip} --listen-ng={ng} --port-min={min} --port-max={max}"

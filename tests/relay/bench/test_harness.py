@@ -117,9 +117,10 @@ def test_the_highest_rate_is_one_that_passed(
         assert measure.saturation(scenario, lossy, phones).figures["saturation"] == 0.0
 
 
-def test_relays_in_namespaces_of_their_own_are_reached_and_leave_nothing() -> None:
+@pytest.mark.parametrize("words", [relays.ICERELAY_EBPF, relays.ICERELAY_USERSPACE])
+def test_relays_in_namespaces_of_their_own_are_reached_and_leave_nothing(words: str) -> None:
     with veth(1) as network, generator(network.phones, None) as phones:
-        traffic = traffic_through(Relay("icerelay", relays.ICERELAY), phones, network, 0)
+        traffic = traffic_through(Relay("icerelay", words), phones, network, 0)
     assert (traffic.sent, traffic.received, traffic.faults) == (SENT, SENT, {})
     left = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     assert f"icerelay-bench-{os.getpid()}" not in left.stdout

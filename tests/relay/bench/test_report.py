@@ -95,6 +95,16 @@ def test_the_relays_are_named_after_their_programs() -> None:
         wanted(["icerelay", "icerelay"])
 
 
+@pytest.mark.parametrize(
+    ("network", "named"),
+    [("loopback", ["icerelay", "rtpengine"]), ("veth", ["icerelay-ebpf", "icerelay-userspace", "rtpengine"])],
+)
+def test_where_nobody_names_relays_both_planes_are_measured_as_far_as_there_are_two(
+    network: str, named: list[str]
+) -> None:
+    assert [relay.name for relay in wanted([], network)] == named
+
+
 def test_a_scenario_nobody_knows_is_named() -> None:
     with pytest.raises(ValueError, match="no such scenario: calls-7; there are calls-10, "):
         QUICK.only(("calls-7",))
