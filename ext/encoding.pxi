@@ -10,6 +10,7 @@ cdef encode(rule, dict life, whole_rule *whole):
     if max(len(rule.rtp), len(rule.rtcp)) > MAX_OUTPUTS:
         raise ValueError(f"rule {rule.id}: more than {MAX_OUTPUTS} outputs")
     to.id, to.life, to.port, to.generation = rule.id, life[rule.id], rule.port, rule.generation & 0xFFFFFFFF
+    to.described = rule.described & 0xFFFFFFFF
     if rule.remote is not None:
         parse(rule.remote[0], rule.remote[1], &to.remote)
     if rule.hint is not None:

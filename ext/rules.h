@@ -48,9 +48,9 @@ struct shared_address {
 
 /* The latest run of consistent packets of one source (relay/latching.py, Run). */
 struct run {
-    uint32_t length;
     uint32_t ssrc;
     uint16_t seq;
+    uint16_t length; /* counts to RUN_PROOF */
 };
 
 enum latch_state { WAITING, LATCHED, LOCKED };
@@ -59,10 +59,13 @@ enum latch_state { WAITING, LATCHED, LOCKED };
 struct latch {
     struct address peer;
     struct address challenger;
-    int64_t until; /* end of the window, CLOCK_MONOTONIC, ns */
+    int64_t until; /* end of the window, CLOCK_MONOTONIC, ns; 0: it opens with the next packet */
     struct run run;
     struct run challenge;
+    uint32_t ssrc;  /* of the RTP that was accepted last */
+    uint8_t heard;  /* whether there was any */
     uint8_t state;
+    uint8_t opened; /* enum opened */
 };
 
 /* Another rule. Ids are used again: `life` tells one use from the next, so
@@ -111,6 +114,8 @@ struct learnt {
     uint32_t rule;
 };
 
+enum opened { NOT_OPENED, FOR_HOST, FOR_ALL }; /* relay.latching.Opened */
+
 enum learn { NOBODY, WINDOW }; /* relay.forward.rule.Learn */
 
 /* relay/forward/rule.py, Rule, without what few rules have: that is in tables of
@@ -121,6 +126,7 @@ struct rule {
     uint32_t life;
     uint32_t port;       /* index of a struct port; NO_PORT after it was closed */
     uint32_t generation;
+    uint32_t described;
     struct address remote;
     struct address hint; /* its port means nothing but "there is one" */
     struct keys_handle keys;

@@ -4,6 +4,7 @@ cdef extern from "rules.h" nogil:
     enum: MAX_SOURCES, MAX_OUTPUTS, MAX_USERNAME, MAX_MID, MAX_ANNOUNCED, MAX_LEARNT, MAX_REPORTED
     enum: NO_PORT, NO_RULE, NO_PLACE
     enum: WAITING, LATCHED, LOCKED
+    enum: NOT_OPENED, FOR_HOST, FOR_ALL
     enum: NOBODY
     enum: LEARN_IN_WINDOW "WINDOW"
     struct address:
@@ -11,13 +12,14 @@ cdef extern from "rules.h" nogil:
     struct shared_address:
         address address
     struct run_t "run":
-        uint32_t length, ssrc
-        uint16_t seq
+        uint32_t ssrc
+        uint16_t seq, length
     struct latch_t "latch":
         address peer, challenger
         int64_t until
         run_t run, challenge
-        uint8_t state
+        uint32_t ssrc
+        uint8_t heard, state, opened
     struct output:
         uint32_t rule, life
     struct keys_handle:
@@ -40,7 +42,7 @@ cdef extern from "rules.h" nogil:
     struct learnt_t "learnt":
         uint32_t ssrc, rule
     struct rule_t "rule":
-        uint32_t id, life, port, generation
+        uint32_t id, life, port, generation, described
         address remote, hint
         keys_handle keys
         output rtp, rtcp
@@ -64,7 +66,8 @@ cdef extern from "rules.h" nogil:
         ice_t ice
         marks_t marks
     struct track_t "track":
-        uint32_t jitter, clock
+        uint32_t ssrc, jitter, clock
+        uint8_t known
     int track_packet(
         track_t *track, uint32_t ssrc, uint16_t sequence, uint32_t timestamp, uint32_t clock, uint64_t now
     )

@@ -139,6 +139,8 @@ cdef void put(worker *self, const whole_rule *new) noexcept nogil:
         unlink(self, here)
     if not present or here.rule.generation != rule.generation:
         memset(&here.latch, 0, sizeof(latch_t))
+    elif here.rule.described != rule.described:
+        reopen(here, not same_host(&here.rule.hint, &rule.hint))
     if not present:
         memset(&here.track, 0, sizeof(track_t))
         here.lent = NULL

@@ -24,6 +24,17 @@ Who is likelier than the peer is no stranger: what locked before the signalled
 address, or a host that signalling knows, was another phone on the same port, or
 somebody who was quicker.
 
+A peer behind a NAT gets another port there after a pause, and none of its
+descriptions says so. Two things help it, and no stranger:
+
+- It goes on with its SSRC: 5 consistent packets of the SSRC that was accepted
+  last, from the host of the peer, move a LOCKED one. Nobody else knows it.
+- It describes itself again (hold and resume, an answer after early media):
+  ``Latch.reopen``. For three windows from the next packet on, a source of the
+  same rank may take over with 5 consistent packets between which the peer is
+  silent, and so may any at the peer's host. One of rank 1 at another host may
+  only if the signalling comes from elsewhere now: it is a stranger otherwise.
+
 With SRTP that ends here, only packets with a valid authentication tag, and none
 of them twice, come this far (``Latch.authenticated``). Then there are no
 strangers, only a peer that moves, and rank and window mean nothing:
@@ -50,6 +61,10 @@ and after a second of speech a change would be heard."""
 PROOF = 5
 """Consistent packets that settle it: 100 ms of audio, and five guesses no blind sender gets right."""
 
+REOPENED = 3
+"""Windows in which a peer that has described itself again may be found elsewhere: early media from one
+device, then the phone's own, after it has been answered."""
+
 STEP = 10
 """Sequence numbers that may be missing in a consistent run: a burst of loss of 200 ms."""
 
@@ -60,6 +75,16 @@ class State(enum.IntEnum):
     WAITING = 0
     LATCHED = 1
     LOCKED = 2
+
+
+class Opened(enum.IntEnum):
+    """Who may take over from a peer that had locked, and has described itself again."""
+
+    NOT = 0
+    FOR_HOST = 1
+    """Who is at the peer's host, and who is as likely, unless his rank is 1."""
+    FOR_ALL = 2
+    """Those, and who is as likely."""
 
 
 class Verdict(enum.IntEnum):
@@ -108,7 +133,11 @@ class Latch:
     window: float = WINDOW
     state: State = field(default=State.WAITING, init=False)
     peer: Address | None = field(default=None, init=False)
-    _until: float = field(default=0.0, init=False)
+    opened: Opened = field(default=Opened.NOT, init=False)
+    _ssrc: int | None = field(default=None, init=False)
+    """Of the RTP that was accepted last."""
+    _until: float | None = field(default=None, init=False)
+    """None: the window opens with the next packet."""
     _run: Run = field(default_factory=Run, init=False)
     _challenger: Address | None = field(default=None, init=False)
     _challenge: Run = field(default_factory=Run, init=False)
@@ -132,14 +161,28 @@ class Latch:
         """Whether a packet from this source, which is not the peer, counts as evidence."""
         if self.peer is None or self.authenticated:
             return True
-        if self.state is not State.LOCKED:
-            return self.rank(source) >= self.rank(self.peer)
-        return self.welcomes(source)
+        ours, theirs = self.rank(source), self.rank(self.peer)
+        if ours > theirs or (source[0] == self.peer[0] and (self.state is State.LOCKED or self.opened)):
+            return True
+        if self.state is State.LOCKED or ours < theirs:
+            return False
+        return ours > 1 or self.opened is not Opened.FOR_HOST
+
+    def reopen(self, elsewhere: bool) -> None:
+        """The peer has described itself again, or its signalling comes from ``elsewhere`` now."""
+        if self.authenticated or self.state is State.WAITING:
+            return
+        if self.state is State.LOCKED or self.opened:
+            wide = elsewhere or self.opened is Opened.FOR_ALL
+            self.state, self.opened, self._until = State.LATCHED, Opened(1 + wide), None
+            self._challenger, self._challenge = None, Run()
 
     def expire(self, now: float) -> None:
         """Lock a likely peer when the window is over; anybody else has to prove himself."""
-        if self.state is State.LATCHED and now >= self._until and self.peer and self.rank(self.peer) > 1:
-            self.state = State.LOCKED
+        if self.state is not State.LATCHED or self._until is None or now < self._until:
+            return
+        if self.opened or (self.peer and self.rank(self.peer) > 1):
+            self._lock()
 
     def packet(self, source: Address, ssrc: int | None, seq: int | None, now: float) -> Verdict:
         """A packet that looks like media arrived.
@@ -151,21 +194,41 @@ class Latch:
         if self.authenticated:
             self._follow(source)
             return Verdict.ACCEPTED
-        if self.state is State.LOCKED and not self.welcomes(source):
-            return Verdict.ACCEPTED if source == self.peer else Verdict.STRANGER
+        verdict = self._judge(source, ssrc, seq, now)
+        if verdict is Verdict.ACCEPTED and ssrc is not None:
+            self._ssrc = ssrc
+        return verdict
+
+    def _judge(self, source: Address, ssrc: int | None, seq: int | None, now: float) -> Verdict:
         if source == self.peer:
-            self._count(self._run, ssrc, seq)
+            if self.state is State.LOCKED:
+                return Verdict.ACCEPTED
+            self._hear_peer(ssrc, seq, now)
         elif self.welcomes(source):
-            if self.state is State.WAITING:
+            if self.state is State.WAITING or self._until is None:
                 self._until = now + self.window
             self._adopt(source, Run())
             self._count(self._run, ssrc, seq)
-        elif not self._proves_itself(source, ssrc, seq):
+        elif not self._proves_itself(source, ssrc, seq, now):
             return Verdict.STRANGER
         self.state = State.LATCHED
-        if self.rank(source) == 3 or self._run.length >= PROOF:
-            self.state = State.LOCKED
+        if self.rank(source) == 3 or (self._run.length >= PROOF and not self.opened):
+            self._lock()
         return Verdict.ACCEPTED
+
+    def _hear_peer(self, ssrc: int | None, seq: int | None, now: float) -> None:
+        if self.opened:
+            self._open(now)
+            self._challenger, self._challenge = None, Run()
+        self._count(self._run, ssrc, seq)
+
+    def _open(self, now: float) -> None:
+        """The first packet since the peer has described itself again."""
+        if self._until is None:
+            self._until = now + REOPENED * self.window
+
+    def _lock(self) -> None:
+        self.state, self.opened = State.LOCKED, Opened.NOT
 
     def _follow(self, source: Address) -> None:
         """A packet that nobody but the peer can have made came from here."""
@@ -175,13 +238,17 @@ class Latch:
         else:
             self._challenger = source
 
-    def _proves_itself(self, source: Address, ssrc: int | None, seq: int | None) -> bool:
+    def _proves_itself(self, source: Address, ssrc: int | None, seq: int | None, now: float) -> bool:
         """Count the packet of a source no better than the peer; it wins with PROOF consistent ones.
 
         Only the latest such source is remembered: that bounds the memory.
         """
         if not self.listens(source):
             return False
+        if self.state is State.LOCKED and (ssrc is None or ssrc != self._ssrc):
+            return False
+        if self.opened:
+            self._open(now)
         if source != self._challenger:
             self._challenger, self._challenge = source, Run()
         self._count(self._challenge, ssrc, seq)
@@ -191,7 +258,7 @@ class Latch:
         return True
 
     def _adopt(self, source: Address, run: Run) -> None:
-        self.peer, self._run = source, run
+        self.peer, self._run, self.opened = source, run, Opened.NOT
         self._challenger, self._challenge = None, Run()
 
     def _count(self, run: Run, ssrc: int | None, seq: int | None) -> None:

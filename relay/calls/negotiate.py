@@ -363,6 +363,7 @@ class Exchange:
             stream.held = announced.held
             if announced.held:
                 continue
+            stream.described += media.direction in ("sendrecv", "sendonly")
             if self.interfaces.is_ours(remote):
                 self.notes.append("a party named a media port of ours as its own: not sent to")
                 remote = None
@@ -397,7 +398,7 @@ class Exchange:
                 )  # else what was told last was never answered: nobody sends there
         for new, old in zip(streams, media.streams, strict=False):
             new.remote, new.unresolved, new.held = old.remote, old.unresolved, old.held
-            new.generation = old.generation
+            new.generation, new.described = old.generation, old.described
         media.streams = streams
 
     def _promised(self, leg: Leg, media: Media) -> Sequence[Sequence[LocalPort]]:

@@ -186,6 +186,7 @@ def _rule(
         stun=media.ice is not None and media.ice.mode is not Mode.OFF,
         opaque=media.opaque,
         generation=stream.generation,
+        described=stream.described if learn is Learn.WINDOW else 0,
         keys=media.security.keys.get(stream.component) if media.security is not None else None,
         dtls=locked,
         plain_rtcp=plain_rtcp,

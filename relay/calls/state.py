@@ -73,6 +73,8 @@ class Stream:
     """The peer signalled a host name: send nothing until its first packets show the address."""
     generation: int = 0
     """Raised when the signalled address changes: what was latched is forgotten."""
+    described: int = 0
+    """Descriptions in which the peer said that it sends: it may do so from elsewhere than before."""
     selected: int = 0
     """Index of the path that we send from."""
     chosen: Address | None = None

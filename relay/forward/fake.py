@@ -316,6 +316,8 @@ class FakePlane:
             raise ValueError(f"rule {rule.id} belongs to worker {moved_from.worker}")
         self._give_keys(rule)
         latch = before.latch if before and before.rule.generation == rule.generation else Latch()
+        if before and before.rule.described != rule.described:
+            latch.reopen(elsewhere=before.rule.hint != rule.hint)
         latch.remote, latch.hint, latch.opaque, latch.window = (
             rule.remote,
             rule.hint,
@@ -391,8 +393,15 @@ class FakePlane:
         rule, latch = row.rule, row.latch
         if rule.learn is not Learn.WINDOW or not latch.listens(source):
             return 0
-        wish = {3: 4, 2: 3 if source[0] == rule.hint else 2, 1: 1}[latch.rank(source)]
-        return wish + 8 * latch.welcomes(source)
+        if latch.welcomes(source):
+            return 8 + self._likelihood(rule, latch, source)
+        if latch.state is State.LOCKED and not latch.authenticated:
+            return 1
+        return self._likelihood(rule, latch, source)
+
+    @staticmethod
+    def _likelihood(rule: Rule, latch: Latch, source: Address) -> int:
+        return {3: 5, 2: 4 if source[0] == rule.hint else 3, 1: 2}[latch.rank(source)]
 
     def _receive(self, id: int, source: Address, datagram: bytes, kind: Kind, now: float) -> list[Sent]:
         row = self._rows[id]

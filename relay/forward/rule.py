@@ -133,6 +133,9 @@ class Rule:
     """Not RTP: every datagram is forwarded to ``rtp`` (T.38, data channels)."""
     generation: int = 0
     """A change forgets what was latched: the peer signalled a new address."""
+    described: int = 0
+    """A change lets a peer be found elsewhere (``Latch.reopen``): it has described itself again, with the
+    same address. If ``hint`` changes with it, its signalling comes from elsewhere."""
     keys: int | None = None
     """Handle of ``Plane.open_keys``: the peer talks SRTP. What arrives is opened before anything is learnt
     from it; what leaves is protected. Only RTP and RTCP pass then."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.blackbox.daemon import Daemon, wait_until
-from tests.blackbox.description import Description
+from tests.blackbox.description import Description, plain
 from tests.blackbox.dialogue import Dialogue
 from tests.blackbox.phone import Phone, Port, rtcp, rtp, told
 from tests.ng import Address, Value
@@ -220,6 +220,90 @@ def test_a_phone_that_moved_is_followed_by_its_new_offer(
     assert_hears(cara, alice, told(told_alice), told(told_cara))
     assert_hears(alice, cara, told(told_cara), told(told_alice))
     assert bob.rtp.waiting() == []
+
+
+PRIVATE = "192.168.77.5"
+"""What a phone behind a NAT says of itself."""
+
+
+def behind_nat(*extra: str) -> str:
+    return plain(PRIVATE, 40000, *extra, user="alice")
+
+
+def says_something(speaker: Port, speaks_to: Address, listener: Phone, ssrc: int) -> list[bytes]:
+    """What the listener hears of half a second of it."""
+    said = [rtp(sequence, ssrc) for sequence in range(300, 325)]
+    for packet in said:
+        speaker.send(speaks_to, packet)
+    heard = []
+    while listener.rtp.is_readable(0.2):
+        heard.append(listener.rtp.receive()[0])
+    assert said[-len(heard) :] == heard or not heard
+    return heard
+
+
+@pytest.fixture
+def mappings() -> Iterator[tuple[Port, Port]]:
+    """Two ports that a NAT gives alice's phone, one after the other."""
+    ports = Port(ALICE), Port(ALICE)
+    yield ports
+    for port in ports:
+        port.close()
+
+
+def test_a_phone_whose_nat_gives_it_another_port_is_heard_and_hears(
+    call: Dialogue, bob: Phone, mappings: tuple[Port, Port]
+) -> None:
+    before, after = mappings
+    to_b = told(call.offer(behind_nat(), received_from=["IP4", ALICE]))
+    to_a = told(call.answer(bob.sdp()))
+    assert says_something(before, to_a, bob, ssrc=1)
+    assert says_something(after, to_a, bob, ssrc=1)
+    packet = bob.talk(to_b)
+    assert (after.receive()[0], before.waiting()) == (packet, [])
+
+
+@pytest.mark.parametrize("resumed", [("a=sendrecv",), ()])
+def test_a_phone_behind_nat_is_found_at_another_port_after_hold(
+    call: Dialogue, bob: Phone, mappings: tuple[Port, Port], resumed: tuple[str, ...]
+) -> None:
+    before, after = mappings
+    signalling = {"received_from": ["IP4", ALICE]}
+    call.offer(behind_nat(), **signalling)
+    to_a = told(call.answer(bob.sdp()))
+    assert says_something(before, to_a, bob, ssrc=1)
+    for words in (("a=inactive",), resumed):
+        to_b = told(call.offer(behind_nat(*words), to_tag="B", **signalling))
+        to_a = told(call.answer(bob.sdp(*words)))
+    assert says_something(after, to_a, bob, ssrc=2)
+    packet = bob.talk(to_b)
+    assert (after.receive()[0], before.waiting()) == (packet, [])
+
+
+def test_the_phone_is_heard_after_an_announcement_from_another_port(
+    call: Dialogue, bob: Phone, mappings: tuple[Port, Port]
+) -> None:
+    announcement, phone = mappings
+    to_a = told(call.offer(bob.sdp(), from_tag="A"))
+    for ssrc, speaker in enumerate((announcement, phone), 1):  # 183 and 200 say the same
+        to_b = told(call.answer(behind_nat(), received_from=["IP4", ALICE]))
+        assert says_something(speaker, to_a, bob, ssrc)
+    packet = bob.talk(to_b)
+    assert (phone.receive()[0], announcement.waiting()) == (packet, [])
+
+
+def test_a_description_of_the_phone_lets_no_stranger_in(
+    call: Dialogue, bob: Phone, mappings: tuple[Port, Port], stranger: Port
+) -> None:
+    phone, _ = mappings
+    to_b = told(call.offer(behind_nat()))
+    to_a = told(call.answer(bob.sdp()))
+    assert says_something(phone, to_a, bob, ssrc=1)
+    call.offer(behind_nat(), to_tag="B")
+    call.answer(bob.sdp())
+    assert says_something(stranger, to_a, bob, ssrc=1) == []
+    packet = bob.talk(to_b)
+    assert (phone.receive()[0], stranger.waiting()) == (packet, [])
 
 
 def test_a_caller_goes_on_being_heard_on_his_old_port_until_he_answers(

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.latching import PROOF, STEP, WINDOW, Latch, State, Verdict
+from relay.latching import PROOF, REOPENED, STEP, WINDOW, Latch, Opened, State, Verdict
 
 SIGNALLED = ("192.0.2.7", 4000)
 BEHIND_NAT = ("192.0.2.7", 61000)
+ANOTHER_MAPPING = ("192.0.2.7", 61001)
 PROXY = "198.51.100.5"
 BEHIND_PROXY = (PROXY, 5004)
 STRANGER = ("203.0.113.66", 6666)
@@ -172,12 +173,100 @@ def test_signalled_address_does_not_call_back_a_peer_that_moved() -> None:
     assert latch.peer == STRANGER
 
 
+def settled(peer: tuple[str, int], remote: tuple[str, int] = SIGNALLED) -> Latch:
+    latch = Latch(remote, hint=PROXY)
+    feed(latch, peer, PROOF)
+    assert (latch.state, latch.peer) == (State.LOCKED, peer)
+    return latch
+
+
+@pytest.mark.parametrize("peer", [SIGNALLED, BEHIND_NAT])
+def test_a_phone_whose_nat_gives_it_another_port_is_known_by_its_ssrc(peer: tuple[str, int]) -> None:
+    latch = settled(peer)
+    verdicts = feed(latch, ANOTHER_MAPPING, PROOF, now=60.0)
+    assert verdicts == [Verdict.STRANGER] * (PROOF - 1) + [Verdict.ACCEPTED]
+    assert (latch.state, latch.peer) == (State.LOCKED, ANOTHER_MAPPING)
+
+
+def test_who_sits_behind_the_same_nat_does_not_know_the_ssrc() -> None:
+    latch = settled(BEHIND_NAT)
+    assert set(feed(latch, ANOTHER_MAPPING, 4 * PROOF, now=60.0, ssrc=2)) == {Verdict.STRANGER}
+
+
+def test_who_knows_the_ssrc_is_a_stranger_at_another_host() -> None:
+    latch = settled(BEHIND_NAT)
+    assert set(feed(latch, STRANGER, 4 * PROOF, now=60.0)) == {Verdict.STRANGER}
+
+
+@pytest.mark.parametrize("peer", [SIGNALLED, BEHIND_NAT, STRANGER])
+def test_a_peer_that_describes_itself_again_may_be_found_at_another_port(peer: tuple[str, int]) -> None:
+    latch, moved = settled(peer), (peer[0], 7)
+    latch.reopen(elsewhere=False)
+    assert latch.peer == peer
+    verdicts = feed(latch, moved, PROOF, now=60.0, ssrc=2)
+    assert verdicts == [Verdict.STRANGER] * (PROOF - 1) + [Verdict.ACCEPTED]
+    assert (latch.state, latch.peer) == (State.LOCKED, moved)
+
+
+def test_a_description_is_no_chance_for_a_stranger() -> None:
+    latch = settled(STRANGER)
+    latch.reopen(elsewhere=False)
+    assert set(feed(latch, OTHER_STRANGER, 4 * PROOF, ssrc=2)) == {Verdict.STRANGER}
+    assert latch.peer == STRANGER
+
+
+def test_a_peer_whose_signalling_comes_from_elsewhere_may_be_found_anywhere() -> None:
+    latch = settled(STRANGER)
+    latch.reopen(elsewhere=True)
+    feed(latch, OTHER_STRANGER, PROOF, ssrc=2)
+    assert (latch.state, latch.peer) == (State.LOCKED, OTHER_STRANGER)
+
+
+def test_nobody_takes_over_while_the_peer_talks() -> None:
+    latch = settled(BEHIND_NAT)
+    latch.reopen(elsewhere=True)
+    for seq in range(200, 200 + 4 * PROOF):
+        assert latch.packet(BEHIND_NAT, 1, seq, 1.0) is Verdict.ACCEPTED
+        assert latch.packet(ANOTHER_MAPPING, 2, seq, 1.0) is Verdict.STRANGER
+    assert latch.peer == BEHIND_NAT
+
+
+def test_the_early_announcement_may_go_on_for_a_moment_before_the_phone_speaks() -> None:
+    latch = settled(BEHIND_NAT)
+    latch.reopen(elsewhere=False)
+    assert set(feed(latch, BEHIND_NAT, 10, now=5.0)) == {Verdict.ACCEPTED}
+    feed(latch, ANOTHER_MAPPING, PROOF, now=6.0, ssrc=2)
+    assert latch.peer == ANOTHER_MAPPING
+
+
+def test_three_windows_after_the_first_packet_a_peer_is_settled_again() -> None:
+    latch = settled(BEHIND_NAT)
+    latch.reopen(elsewhere=False)
+    feed(latch, BEHIND_NAT, 1, now=5.0)
+    assert set(feed(latch, ANOTHER_MAPPING, PROOF, 5.0 + REOPENED * WINDOW, ssrc=2)) == {Verdict.STRANGER}
+    assert (latch.state, latch.peer, latch.opened) == (State.LOCKED, BEHIND_NAT, Opened.NOT)
+
+
+def test_the_first_packet_from_the_signalled_address_settles_it_again() -> None:
+    latch = settled(SIGNALLED)
+    latch.reopen(elsewhere=True)
+    feed(latch, SIGNALLED, 1, now=5.0)
+    assert latch.state is State.LOCKED
+
+
+def test_srtp_needs_no_second_window() -> None:
+    latch = Latch(SIGNALLED, authenticated=True)
+    feed(latch, SIGNALLED, 3)
+    latch.reopen(elsewhere=True)
+    assert (latch.state, latch.opened) == (State.LOCKED, Opened.NOT)
+
+
 sources = st.sampled_from([SIGNALLED, BEHIND_NAT, BEHIND_PROXY, STRANGER, OTHER_STRANGER])
 packets = st.tuples(sources, st.integers(1, 2), st.integers(0, 30), st.floats(0, 0.2))
 
 
 @given(st.lists(packets, max_size=60))
-def test_nobody_but_the_signalled_address_takes_over_a_locked_stream(
+def test_no_other_host_but_that_of_the_signalled_address_takes_over_a_locked_stream(
     script: list[tuple[tuple[str, int], int, int, float]],
 ) -> None:
     latch, now, locked = Latch(SIGNALLED, hint=PROXY), 0.0, None
@@ -186,7 +275,8 @@ def test_nobody_but_the_signalled_address_takes_over_a_locked_stream(
         verdict = latch.packet(source, ssrc, seq, now)
         if locked is not None:
             assert latch.state is State.LOCKED
-            assert latch.peer == (SIGNALLED if source == SIGNALLED else locked)
+            if latch.peer != locked:
+                assert source == SIGNALLED or source[0] == locked[0]
         assert (verdict is Verdict.ACCEPTED) == (source == latch.peer)
         locked = latch.peer if latch.state is State.LOCKED else None
 

@@ -20,7 +20,7 @@ from relay.latching import State
 
 KNOWN = frozenset(
     {"id", "port", "remote", "learn", "hint", "sources", "asymmetric", "rtp", "rtcp"}
-    | {"stun", "stun_keys", "dtls", "keys", "opaque", "generation", "plain_rtcp", "clock"}
+    | {"stun", "stun_keys", "dtls", "keys", "opaque", "generation", "described", "plain_rtcp", "clock"}
 )
 """Fields of ``Rule`` that ``judge`` takes into account, or that do not matter to RTP of a settled source."""
 

@@ -106,6 +106,7 @@ class Twins:
             stun=rng.random() < 0.3,
             opaque=opaque,
             generation=rng.choice([0, 0, 1]),
+            described=rng.choice([0, 1]),
             keys=keys,
             dtls=dtls,
             plain_rtcp=rng.random() < 0.5,
