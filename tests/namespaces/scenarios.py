@@ -70,6 +70,28 @@ def the_callee_moves_by_himself(stage: Stage) -> None:
     stage.exchange(voice(2, first=11))
 
 
+def a_nat_gives_the_callee_another_port(stage: Stage) -> None:
+    """He is known by his SSRC; a neighbour behind the same NAT is not."""
+    stage.exchange(voice(3))
+    for seq in range(3, 10):
+        stage.says("third", rtp(seq, ssrc=2), to="callee")
+    for packet in voice(7, first=3):
+        stage.says("behind", packet, to="callee")
+        stage.says("caller", packet)
+
+
+def the_callee_describes_himself_again(stage: Stage) -> None:
+    """And is at another port since, with another SSRC. Before that he would be a stranger."""
+    stage.exchange(voice(3))
+    for packet in voice(6, first=3):
+        stage.says("behind", rtp(packet[3], ssrc=2), to="callee")
+    stage.change(callee={"described": 1})
+    for seq in range(9, 16):
+        stage.says("behind", rtp(seq, ssrc=2), to="callee")
+        stage.says("caller", rtp(seq))
+    stage.says("stranger", rtp(16, ssrc=2), to="callee")
+
+
 def a_caller_who_hears_where_he_said(stage: Stage) -> None:
     """Flag ``asymmetric``: he talks from elsewhere."""
     stage.change(callee={"asymmetric": True})
@@ -177,6 +199,8 @@ SCENARIOS: dict[Callable[[Stage], None], int] = {
     noise_in_a_call: 8,
     hold_and_resume: 8,
     signalling_moves_the_callee: 6,
+    a_nat_gives_the_callee_another_port: 1,
+    the_callee_describes_himself_again: 1,
     the_callee_moves_by_himself: 10,
     ice_says_who_the_peers_are: 8,
     checks_before_and_after_ice_has_settled: 8,
