@@ -13,6 +13,7 @@ WHY = {
     "default": "nothing speaks for letting media past the relay",
     "same-site": "both phones are in one network",
     "far-relay": "the way over the relay is known to be long",
+    "direct-works": "apps in both networks said that they reach other phones past the relay",
     "policy": "the operator's policy says so",
     "settled": "a leg of the call had it so before",
     "no-ice": "one of the phones has no ICE, or is answered as if it had none",

@@ -193,7 +193,7 @@ class Registry:
         delay = self.timers.delete_delay if request.delete_delay is None else request.delete_delay
         if delay > 0:
             for one in found if isinstance(found, list) else [found]:
-                one.delete_at = times.now + delay
+                one.hung_up_at, one.delete_at = times.now, times.now + delay
         elif isinstance(found, Call):
             self._end(call, "deleted")
         else:
@@ -347,7 +347,8 @@ class Registry:
             raise
         self._begin(call, self.trickle.described(call, times.now, self.interfaces.is_ours), times.now)
         self.computed()
-        call.delete_at = sender.delete_at = receiver.delete_at = None
+        for one in (call, sender, receiver):
+            one.hung_up_at = one.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
         decided = optimizing.summary(exchange.decision, receiver) if exchange.decision is not None else ""

@@ -319,6 +319,8 @@ class Leg:
     """Where its app says that the phone is now, if it left ``place`` without any signalling."""
     said: Said | None = None
     """What its app said of how the call goes."""
+    by_turn: bool = False
+    """And that it goes by the phone's TURN server."""
     policy: str | None = None
     """Of the configuration, as the ng ``ice-policy`` says."""
     lite: bool = False
@@ -332,6 +334,8 @@ class Leg:
     answered: bool = False
     shares: int | None = None
     """The leg whose ports its peer was told as well: one description went to several phones."""
+    hung_up_at: float | None = None
+    """When the proxy deleted it, to be gone at ``delete_at``."""
     delete_at: float | None = None
 
     def snapshot(self) -> Leg:
@@ -371,6 +375,8 @@ class Call:
     legs: dict[int, Leg] = field(default_factory=dict)
     next_leg: int = 1
     metadata: str | None = None
+    hung_up_at: float | None = None
+    """As of a leg."""
     delete_at: float | None = None
     settled_at: float | None = None
     """When the last answer to an open offer is thought to be in."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from relay.ice.policy import ALWAYS, FAR_RELAY, MAX_OWN, MAX_TOTAL, SAME_SITE, Policy
+from relay.ice.policy import ALWAYS, DIRECT_WORKS, FAR_RELAY, MAX_OWN, MAX_TOTAL, SAME_SITE, Policy
 from sdp.choose import KINDS
 
-_REASONS = (SAME_SITE, FAR_RELAY, ALWAYS)
+_REASONS = (SAME_SITE, FAR_RELAY, DIRECT_WORKS, ALWAYS)
 
 
 def parse_policy(text: str, _machine: Sequence[tuple[str, str]]) -> tuple[Policy, ...]:

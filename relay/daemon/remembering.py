@@ -27,7 +27,7 @@ from relay.memory.advice import AdviceError, Throttle, advise
 from relay.memory.advice import parse as parse_question
 from relay.memory.arms import TCP, UDP, Arm
 from relay.memory.beta import surely_above
-from relay.memory.decision import KNOWN_WELL, Facts, Snapshot, belief, decide
+from relay.memory.decision import KNOWN_WELL, Facts, Snapshot, belief, decide, direct_works
 from relay.memory.feedback import Claims, FeedbackError, parse
 from relay.memory.identity import NOWHERE, Identity, everyone, identify
 from relay.memory.knowledge import (
@@ -56,6 +56,9 @@ SHOWN = 4
 """Bytes of a network's hash that people are shown: enough to tell networks apart, too few to look one up."""
 BUCKETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """Upper bounds of the histogram of usable times, seconds."""
+NO_CHECK = "no check"
+NO_ANSWER = "no answer"
+"""Checks came, and ours were not answered."""
 NO_NETWORK = "No network in message"
 NO_MEMORY = "Memory is off"
 
@@ -80,6 +83,8 @@ class Counts:
     """By direction (``in``, ``out``) and result."""
     moves: Counter[str] = field(default_factory=Counter)
     """By result."""
+    unreached: Counter[str] = field(default_factory=lambda: Counter({NO_CHECK: 0, NO_ANSWER: 0}))
+    """Legs that never had a usable path, by what came of their checks."""
     widened: int = 0
     """Legs that missed a way that they were not told."""
     consent_lost: int = 0
@@ -149,6 +154,7 @@ class Remembering:
             needs_turn=needed,
             symmetric=maps_anew(known.network),
             udp_works=works,
+            direct_works=direct_works(known, now),
         )
 
     def order(self, place: Place, families: tuple[int, ...], default: int) -> Order | None:
@@ -175,7 +181,8 @@ class Remembering:
     def advice(self, place: Place) -> Reply:
         """What an app there should gather."""
         self.counts.advice += 1
-        return advise(self.snapshot(self.identity(place)), self._turn, time.time()).reply()
+        identity = self.identity(place)
+        return advise(self.snapshot(identity), self._turn, time.time(), identity.site).reply()
 
     def advise(self, body: object) -> Reply:
         """The same for a question over HTTP. Raises ``AdviceError``."""
@@ -212,19 +219,19 @@ class Remembering:
             if self.keeper is not None and call.answered_at is not None:
                 self._claims.ended(call.call_id, leg.tag or "", identity, now)
             if self.keeper is not None and known.answered:
-                self._learn(self.keeper, known)
+                self._learn(self.keeper, known, identity.site)
         except Exception:  # a fault of ours must not keep a call from ending
             log.exception("memory: no record of a leg of call-id=%s", call.call_id)
             return None
         return known
 
-    def _learn(self, keeper: Keeper, known: Record) -> None:
+    def _learn(self, keeper: Keeper, known: Record, site: bytes) -> None:
         keeper.write_down(known)
         if not known.counts:
             return
         now = time.time()
         if known.network is not None:
-            keeper.change(known.network, functools.partial(_learnt, known=known, now=now))
+            keeper.change(known.network, functools.partial(_learnt, known=known, now=now, site=site))
         common = msgspec.structs.replace(known, round_trip=None, maps_anew=None)  # those are of a place
         for key in (known.family, self._everyone):
             if key is not None:
@@ -235,6 +242,8 @@ class Remembering:
         self.counts.checks["in", "ok"] += known.checks_in
         self.counts.moves["moved"] += known.moves
         self.counts.consent_lost += known.consent_lost
+        if known.unreached:
+            self.counts.unreached[NO_CHECK if known.first_check is None else NO_ANSWER] += 1
         if known.chosen is not None and known.usable:
             labels = (known.mode, _transport(known.chosen), known.chosen.value)
             usable = self.counts.usable.setdefault(labels, Usable())
@@ -277,7 +286,7 @@ class Remembering:
         report = said.report
         leg = next((leg for leg in legs if (leg.tag or "") == tag), None)
         if leg is not None:
-            leg.said = report.said
+            leg.said, leg.by_turn = report.said, report.ok and report.arm is Arm.TURN
             leg.went_to = went_to(leg, report)
         if leg is not None and leg.went_to is not None:
             identity = self.identity(leg.went_to)
@@ -330,8 +339,8 @@ def _place(request: Request) -> Place:
     return Place(request.received_from, request.network, agent, request.sip_transport or "")
 
 
-def _learnt(network: Network | None, known: Record, now: float) -> Network:
-    return learn(network, known, now)
+def _learnt(network: Network | None, known: Record, now: float, site: bytes = b"") -> Network:
+    return learn(network, known, now, site)
 
 
 def _widened(network: Network | None, missed: tuple[Arm, ...], now: float) -> Network:

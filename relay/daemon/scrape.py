@@ -73,6 +73,7 @@ def _memory(memory: Remembering) -> MemoryFacts:
         candidates=counts.candidates,
         checks=counts.checks,
         moves=counts.moves,
+        unreached=counts.unreached,
         widened=counts.widened,
         rows=keeper.rows if keeper is not None else {},
         consent_lost=counts.consent_lost,

@@ -8,11 +8,11 @@ of networks comes in as ``Remembered``, what the operator wants as ``Policy``.
                  |                       no
                  +---------------------------> relay (no-ice, ice-lite, keys, rtcp-mux...)
                  v
-    policy says always / one site / far relay
+    policy says always / one site / far relay / direct works
                  |                       none of them
                  +---------------------------> relay (default)
                  v
-              assist (policy, same-site, far-relay)
+              assist (policy, same-site, far-relay, direct-works)
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ FAR = 0.15
 
 SAME_SITE = "same-site"
 FAR_RELAY = "far-relay"
+DIRECT_WORKS = "direct-works"
 ALWAYS = "always"
 
 
@@ -48,7 +49,8 @@ class Result(enum.StrEnum):
 @valueclass
 class Decision:
     """``why`` is a code: ``default``, ``no-ice``, ``ice-lite``, ``keys``, ``rtcp-mux``, ``interfaces``,
-    ``policy``, ``same-site``, ``far-relay``, or ``settled`` where a leg of the call had its mode before."""
+    ``policy``, ``same-site``, ``far-relay``, ``direct-works``, or ``settled`` where a leg of the call had its
+    mode before."""
 
     result: Result
     why: str
@@ -78,6 +80,8 @@ class Remembered:
     symmetric: bool = False
     """Its NAT maps each destination anew."""
     udp_works: bool = False
+    direct_works: bool = False
+    """Apps there said that they reached other phones past us."""
 
 
 @valueclass
@@ -141,7 +145,11 @@ class Policy:
     family: str | None = None
     """Of the user agent: first product token without version, in lower case."""
     assist: frozenset[str] = frozenset((SAME_SITE, FAR_RELAY))
-    """Reasons that count: ``same-site``, ``far-relay``, ``always``. Empty: never."""
+    """Reasons that count: ``same-site``, ``far-relay``, ``direct-works``, ``always``. Empty: never.
+
+    ``direct-works`` counts only where the operator says so: apps alone speak for it, and phones come to
+    see each other's addresses.
+    """
     direct: int = LIMIT
     """Candidates of a phone that are kept per component, 0 .. 7."""
     own: int = MAX_OWN
@@ -216,6 +224,8 @@ def decide(
         return Decision(Result.ASSIST, SAME_SITE)
     if FAR_RELAY in policy.assist and far_relay(*map(optimizer.remembered, places)):
         return Decision(Result.ASSIST, FAR_RELAY)
+    if DIRECT_WORKS in policy.assist and all(optimizer.remembered(place).direct_works for place in places):
+        return Decision(Result.ASSIST, DIRECT_WORKS)
     return Decision(Result.RELAY, "default")
 
 

@@ -6,16 +6,18 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from relay.memory.arms import DIRECT, Arm
-from relay.memory.beta import surely_above
-from relay.memory.decision import DIRECT_WORKS, KNOWN_WELL, Snapshot, belief
+from relay.memory.arms import UDP
+from relay.memory.decision import KNOWN_WELL, Snapshot, belief, direct_works
 from relay.memory.identity import LONGEST_NETWORK
+from relay.memory.knowledge import comes_straight
 
 WORKS = 0.5
-"""UDP that works in more than this share of the calls, surely, needs no TURN server."""
+"""Where UDP works in less than this share of the calls, TCP is tried first."""
 TTL_KNOWN = 86400
-"""Seconds."""
+"""Seconds: what is known takes nothing away and changes no order."""
 TTL_UNKNOWN = 3600
+TTL_BOLD = 3600
+"""What departs from the usual may be wrong soon, and an app has no TURN until it asks again."""
 LONGEST_AGENT = 256
 """Bytes of a User-Agent header."""
 RATE = 500.0
@@ -106,17 +108,22 @@ class Advice:
         }
 
 
-def advise(snapshot: Snapshot, turn: tuple[str, ...], now: float) -> Advice:
-    """For an app in the network of ``snapshot``; ``turn`` are the operator's servers."""
+def advise(snapshot: Snapshot, turn: tuple[str, ...], now: float, site: bytes = b"") -> Advice:
+    """For an app in the network of ``snapshot`` that signals from ``site``; ``turn``: the operator's servers.
+
+    TURN is taken from an app only by what was seen of phones of its own site: what others do under the
+    name of its network does not strand it.
+    """
     network = snapshot.network
+    usual = ("udp", "tcp") if turn else ("udp",)
     if network is None or network.rows < KNOWN_WELL:
-        return Advice(turn, ("udp", "tcp") if turn else ("udp",), "relay", TTL_UNKNOWN)
-    udp = [belief(snapshot, arm, now) for arm in (Arm.U, Arm.V6, Arm.U443) if arm in network.ways]
-    works = any(one.rows >= KNOWN_WELL and surely_above(WORKS, one.alpha, one.beta) for one in udp)
-    said = [belief(snapshot, arm, now, with_feedback=True) for arm in DIRECT]
-    direct = any(surely_above(DIRECT_WORKS, one.alpha, one.beta) for one in said)
-    if works:
-        return Advice((), ("udp",), "assist" if direct else "relay", TTL_KNOWN)
-    fails = udp and all(one.rows >= KNOWN_WELL and one.mean < WORKS for one in udp)
-    order = ("tcp", "udp") if fails and turn else ("udp", "tcp") if turn else ("udp",)
-    return Advice(turn, order, "relay", TTL_KNOWN)
+        return Advice(turn, usual, "relay", TTL_UNKNOWN)
+    policy = "assist" if direct_works(snapshot, now) else "relay"
+    if comes_straight(network, site, now):
+        return Advice((), ("udp",), policy, TTL_BOLD if turn else TTL_KNOWN)
+    udp = [belief(snapshot, arm, now) for arm in sorted(UDP & network.ways.keys())]
+    tried = [one for one in udp if one.rows]
+    fails = any(one.rows >= KNOWN_WELL for one in tried) and all(one.mean < WORKS for one in tried)
+    if fails and turn and site not in network.straight:
+        return Advice(turn, ("tcp", "udp"), "relay", TTL_BOLD)
+    return Advice(turn, usual, policy, TTL_KNOWN)

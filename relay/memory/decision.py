@@ -13,8 +13,7 @@ feedback can harm nobody:
 - Feedback may only undo: the order with it is taken if it departs from the
   static order nowhere that the order without it does not, and a way is left
   out only if it would be left out without feedback as well as with it.
-- What clients say of ways past us turns those on or off. Our own candidate is
-  there in any case.
+- What clients say of ways past us decides nothing here: see ``direct_works``.
 """
 
 from __future__ import annotations
@@ -60,11 +59,9 @@ class Facts:
     """What there is to decide on."""
 
     arms: tuple[Arm, ...]
-    """Ways that could be given, in the static order; each once."""
+    """Ways to us that could be given, in the static order; each once."""
     default: Arm
     """The way that ``c=`` and ``m=`` name; one of ``arms``."""
-    same_site: bool = False
-    """Both parties' signalling comes from one site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,7 @@ class Decision:
     """What the party is given."""
 
     order: tuple[Arm, ...]
-    """Ways, the best first; direct ones among them only if they are to be used."""
+    """Ways, the best first."""
     dropped: tuple[Arm, ...] = ()
     explored: tuple[Arm, ...] = ()
     """Those of ``order`` that are there, or in their place, out of curiosity."""
@@ -110,29 +107,33 @@ class Decision:
 
 def static(facts: Facts) -> Decision:
     """What happens without memory."""
-    own = tuple(arm for arm in facts.arms if arm not in DIRECT or facts.same_site)
-    return Decision(own)
+    return Decision(facts.arms)
 
 
 def decide(snapshot: Snapshot, facts: Facts, now: float, seed: int) -> Decision:
     """The ways to give. ``seed`` decides about curiosity; equal arguments give equal decisions."""
-    given = tuple(arm for arm in facts.arms if arm not in DIRECT)
-    network = snapshot.network
-    direct = tuple(arm for arm in facts.arms if arm in DIRECT and _direct(snapshot, arm, facts, now))
+    given, network = facts.arms, snapshot.network
     if network is None or network.rows < KNOWN:
-        return Decision(_merged(facts.arms, given, direct), learnt=False)
+        return static(facts)
     seen = {arm: belief(snapshot, arm, now) for arm in given}
     heard = {arm: belief(snapshot, arm, now, with_feedback=True) for arm in given}
     order = _order(given, seen, heard)
     dropped = _dropped(network, facts, given, seen, heard, now)
     doubted = tuple(arm for arm in given if arm in dropped or _class(seen[arm]) is Class.FAILS)
     if doubted and (now < network.explored_at or now >= network.explored_at + DAY):
-        return Decision(_merged(facts.arms, given, direct), explored=doubted, beliefs=seen)
+        return Decision(given, explored=doubted, beliefs=seen)
     explored = _curious(dropped, seed)
-    kept = tuple(arm for arm in order if arm not in dropped)
-    final = _merged(facts.arms, (*kept, *explored), direct)
+    final = (*(arm for arm in order if arm not in dropped), *explored)
     left_out = tuple(arm for arm in dropped if arm not in explored)
-    return Decision(final, left_out, explored, final != static(facts).order, seen)
+    return Decision(final, left_out, explored, final != given, seen)
+
+
+def direct_works(snapshot: Snapshot, now: float) -> bool:
+    """Apps there said that they reached other phones past us, mostly; and we have seen calls of theirs."""
+    if snapshot.network is None or snapshot.network.rows < KNOWN:
+        return False
+    said = [belief(snapshot, arm, now, with_feedback=True) for arm in DIRECT]
+    return any(beta.surely_above(DIRECT_WORKS, one.alpha, one.beta) for one in said)
 
 
 def belief(snapshot: Snapshot, arm: Arm, now: float, with_feedback: bool = False) -> Belief:
@@ -239,21 +240,3 @@ def _has_each_kind(left: Sequence[Arm], given: Sequence[Arm]) -> bool:
 def _curious(dropped: tuple[Arm, ...], seed: int) -> tuple[Arm, ...]:
     dice = random.Random(seed)
     return (dice.choice(dropped),) if dropped and dice.random() < CURIOSITY else ()
-
-
-def _direct(snapshot: Snapshot, arm: Arm, facts: Facts, now: float) -> bool:
-    if facts.same_site:
-        return True
-    network = snapshot.network
-    if network is None or network.rows < KNOWN:
-        return False
-    known = belief(snapshot, arm, now, with_feedback=True)
-    return beta.surely_above(DIRECT_WORKS, known.alpha, known.beta)
-
-
-def _merged(arms: tuple[Arm, ...], own: tuple[Arm, ...], direct: tuple[Arm, ...]) -> tuple[Arm, ...]:
-    """Direct ways stay before or after ours as in the static order, which is all or nothing."""
-    if not direct:
-        return own
-    first = arms.index(direct[0]) < min((arms.index(arm) for arm in own), default=len(arms))
-    return (*direct, *own) if first else (*own, *direct)

@@ -16,6 +16,8 @@ LONGEST_NETWORK = 64
 """Bytes of an id that the client gave itself."""
 HASH = 16
 """Bytes of a hash: with two million networks, two of them share one in 10**26 cases."""
+SITE = 8
+"""Bytes of the hash of a site; it tells apart a few within one network."""
 LONGEST_FAMILY = 24
 """Letters of a user-agent family."""
 
@@ -35,6 +37,8 @@ class Identity:
     """The client named it. Otherwise it is an address prefix, which many networks may share."""
     agent: str = ""
     """The family in clear."""
+    site: bytes = b""
+    """Hash of the address (IPv4) or /64 (IPv6) that the signalling came from, 8 bytes; empty: not known."""
 
 
 NOWHERE = Identity(None, None)
@@ -51,13 +55,15 @@ def identify(
     """
     family = agent_family(agent)
     hashed = _hash(secret, "agent", family) if family else None
+    within = _prefix(source, 32, 64) if source else None
+    site = _hash(secret, "site", within)[:SITE] if within is not None else b""
     if network and len(network.encode("utf-8", "surrogateescape")) <= LONGEST_NETWORK:
-        return Identity(_hash(secret, "network", network), hashed, True, family)
+        return Identity(_hash(secret, "network", network), hashed, True, family, site)
     prefix = _prefix(source) if source else None
     if prefix is None:
         return Identity(None, hashed, False, family)
     told = (transport,) if transport else ()
-    return Identity(_hash(secret, "prefix", prefix, family, *told), hashed, False, family)
+    return Identity(_hash(secret, "prefix", prefix, family, *told), hashed, False, family, site)
 
 
 def same_prefix(one: str, other: str) -> bool:
@@ -80,14 +86,14 @@ def agent_family(agent: str | None) -> str:
     return _VERSION.sub("", found[0]).lower()[:LONGEST_FAMILY] if found else ""
 
 
-def _prefix(source: str) -> str | None:
+def _prefix(source: str, ipv4: int = 24, ipv6: int = 48) -> str | None:
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    length = 24 if address.version == 4 else 48
+    length = ipv4 if address.version == 4 else ipv6
     return str(ipaddress.ip_network((address, length), strict=False))
 
 

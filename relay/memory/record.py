@@ -15,6 +15,10 @@ MEDIA = 50
 """Packets that show that media flows: a second of audio."""
 SHORTEST = 2.0
 """Seconds; a shorter call says nothing of the network."""
+PATIENT = 5.0
+"""Seconds in which a phone that can reach us has done so: browsers begin to check with the answer."""
+ASSIST = "assist"
+"""``Record.mode`` where the phones check each other as well."""
 MAX_MS = 65_535
 """Later is as good as never."""
 MAX_COUNT = 2**31
@@ -79,6 +83,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Its NAT mapped its socket anew for us."""
     said: Said | None = None
     """What its app said while the call went on."""
+    same_site: bool = False
+    """A path was usable in time to the very site that the phone signals from: it needed no TURN server."""
 
     @property
     def counts(self) -> bool:
@@ -104,6 +110,27 @@ class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         if self.chosen in self.given and self.received >= MEDIA:
             tried += self.given[: self.given.index(self.chosen)]
         return tuple(arm for arm in dict.fromkeys(tried) if self.usable.get(arm, MAX_MS) > IN_TIME)
+
+    @property
+    def unreached(self) -> bool:
+        """It never had a usable path, though it had the time: it cannot reach us, or its app is gone.
+
+        Where the phones check each other, one that never had a path to us may do well without.
+        """
+        patient = self.answered and self.seconds >= PATIENT and self.mode != ASSIST
+        return patient and not self.usable and self.received < MEDIA
+
+    @property
+    def straight(self) -> bool | None:
+        """It reached us, surely without a TURN server; None: the leg tells nothing of that.
+
+        False is all that is not sure: no path in time, its TURN server, or an address that may be one.
+        """
+        if self.chosen is Arm.TURN:
+            return False
+        if self.same_site:
+            return True if self.received >= MEDIA else None
+        return False if self.unreached or self.chosen is not None else None
 
     @property
     def surprising(self) -> tuple[Arm, ...]:

@@ -22,6 +22,8 @@ class MemoryFacts:
     """By direction and result."""
     moves: Mapping[str, int] = field(default_factory=dict)
     """By result."""
+    unreached: Mapping[str, int] = field(default_factory=dict)
+    """By reason."""
     widened: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
     """By table; empty where they cannot be counted."""
@@ -40,6 +42,12 @@ class MemoryFacts:
 def metrics(now: MemoryFacts) -> Iterator[Metric]:
     """All of them."""
     yield _usable(now)
+    yield _by(
+        "icerelay_ice_unusable_total",
+        "Answered legs with ICE at the relay that ended without ever having had a usable path",
+        "reason",
+        now.unreached,
+    )
     yield _by2(
         "icerelay_ice_candidates_total",
         "Candidates that phones were told or not, of legs that ended",

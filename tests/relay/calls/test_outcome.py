@@ -27,15 +27,16 @@ TRAFFIC = Traffic(rtp_packets=100, sent_packets=90, checks=7)
 class Book:
     """Keeps the records of a desk's legs, by tag."""
 
-    def __init__(self, desk: Desk, reported: Told = lambda rule: ()) -> None:
+    def __init__(self, desk: Desk, reported: Told = lambda rule: (), traffic: Traffic = TRAFFIC) -> None:
         self.records: dict[str, Record] = {}
         self.reasons: list[str] = []
         desk.registry.on_end = self._ended
         self._desk = desk
         self._reported = reported
+        self._traffic = traffic
 
     def _ended(self, call: Call, leg: Leg, reason: str) -> None:
-        readings = Readings(lambda rule: TRAFFIC, lambda monotonic: monotonic + UNIX, self._reported)
+        readings = Readings(lambda rule: self._traffic, lambda monotonic: monotonic + UNIX, self._reported)
         self.records[leg.tag or ""] = record(call, leg, HOME, reason, self._desk.now, readings)
         self.reasons.append(reason)
 
@@ -154,6 +155,127 @@ def test_a_failed_command_leaves_no_record() -> None:
     with pytest.raises(ValueError, match="ports"):
         desk.offer(WITH_ICE, ICE="force")
     assert book.records == {}
+
+
+# Whether a phone needs its TURN server.
+
+BARE = ICE[:2]
+TURN_SERVER = ("203.0.113.90", 50000)
+
+
+def named_turn(port: int) -> str:
+    return f"candidate:3 1 udp 16777215 {TURN_SERVER[0]} {port} typ relay raddr 10.0.0.5 rport 1"
+
+
+def call_from(
+    desk: Desk, source: tuple[str, int], *lines: str, signals_from: str | None = NAT[0], by_turn: bool = False
+) -> Record:
+    """A call whose caller checks us from ``source``. Returns the caller's record."""
+    book = Book(desk)
+    place = {} if signals_from is None else {"received_from": signals_from}
+    desk.offer(sdp(ALICE, 10000, *lines), ICE="force", **place)
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    Phone(desk, source, ALICE_KEYS, True, answer).check()
+    leg = next(leg for leg in desk.registry.calls["call"].legs.values() if leg.tag == "A")
+    leg.by_turn = by_turn
+    end(desk)
+    return book.records["A"]
+
+
+@pytest.mark.parametrize("lines", [BARE, ICE, (*ICE, named_turn(50000))], ids=["bare", "host", "with TURN"])
+def test_a_phone_that_checks_from_where_it_signals_from_comes_straight(lines: tuple[str, ...]) -> None:
+    found = call_from(Desk(PLAIN[:1]), NAT, *lines)
+    assert (found.chosen, found.remote, found.straight) == (Arm.U, "prflx", True)
+
+
+@pytest.mark.parametrize("signals_from", [NAT[0], None, "2001:db8:5::1"])
+@pytest.mark.parametrize("lines", [BARE, ICE])
+def test_an_address_that_the_phone_does_not_signal_from_may_be_its_turn_server(
+    signals_from: str | None, lines: tuple[str, ...]
+) -> None:
+    found = call_from(Desk(PLAIN[:1]), TURN_SERVER, *lines, signals_from=signals_from)
+    assert (found.chosen, found.worked, found.failed) == (Arm.U, (Arm.U,), ())
+    assert found.straight is False
+
+
+def test_an_address_of_a_turn_server_that_the_phone_named_is_one_whatever_the_port() -> None:
+    found = call_from(Desk(PLAIN[:1]), TURN_SERVER, *ICE, named_turn(TURN_SERVER[1] + 2))
+    assert (found.chosen, found.worked, found.failed) == (Arm.TURN, (Arm.TURN,), (Arm.U,))
+    assert found.straight is False
+
+
+@pytest.mark.parametrize("source", [NAT, TURN_SERVER])
+def test_an_app_that_says_that_it_came_by_turn_is_believed(source: tuple[str, int]) -> None:
+    found = call_from(Desk(PLAIN[:1]), source, *BARE, by_turn=True)
+    assert (found.given, found.worked, found.failed) == ((Arm.U, Arm.TURN), (Arm.TURN,), (Arm.U,))
+    assert found.straight is False
+
+
+def test_what_an_app_says_of_turn_counts_for_nothing_where_the_phone_named_the_address() -> None:
+    host = f"candidate:4 1 udp 2130706431 {NAT[0]} {NAT[1]} typ host"
+    found = call_from(Desk(PLAIN[:1]), NAT, *BARE, host, by_turn=True)
+    assert (found.chosen, found.straight) == (Arm.U, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "option", "unreached"), [(20, "force", True), (4, "force", False), (20, "optional", False)]
+)
+def test_a_phone_that_never_had_a_path_to_us_is_told_of_unless_it_had_no_time_or_another_path(
+    seconds: float, option: str, unreached: bool
+) -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk, traffic=Traffic())
+    desk.offer(sdp(ALICE, 10000, *BARE), ICE=option)
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    end(desk, seconds)
+    assert {tag: one.unreached for tag, one in book.records.items()} == {"A": unreached, "B": unreached}
+    assert book.records["A"].straight is (False if unreached else None)
+
+
+def test_a_phone_that_reached_us_or_has_no_ice_is_not_told_of() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk, traffic=Traffic())
+    desk.offer(sdp(ALICE, 10000, *BARE), ICE="force")
+    answer = desk.answer(sdp(BOB, 20000))
+    Phone(desk, NAT, ALICE_KEYS, True, answer).check()
+    end(desk, 20)
+    assert [one.unreached for one in book.records.values()] == [False, False]
+
+
+def test_the_delay_of_a_delete_is_not_talked_in() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk, traffic=Traffic())
+    desk.offer(sdp(ALICE, 10000, *BARE), ICE="force")
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    desk.now += 3.0
+    desk.command("delete", call_id="call", delete_delay=30)
+    desk.tick(31.0)
+    assert [(one.seconds, one.unreached) for one in book.records.values()] == [(3, False)] * 2
+
+
+def test_a_delete_that_another_offer_took_back_ends_no_talk() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk)
+    desk.offer(WITH_ICE, ICE="force")
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    desk.command("delete", call_id="call", delete_delay=30)
+    desk.now += 10.0
+    desk.offer(WITH_ICE, to_tag="B", ICE="force")
+    end(desk, 20.0)
+    assert book.records["A"].seconds == 30
+
+
+def test_a_branch_that_came_late_is_not_older_than_it_is() -> None:
+    desk = Desk(PLAIN[:1])
+    book = Book(desk, traffic=Traffic())
+    desk.offer(WITH_ICE, ICE="force", via_branch="one")
+    desk.answer(sdp(BOB, 20000, *BOB_ICE), via_branch="one")
+    desk.now += 60.0
+    desk.offer(WITH_ICE, ICE="force", via_branch="two")
+    desk.answer(sdp(BOB, 20000, *BOB_ICE), to_tag="C", via_branch="two")
+    end(desk, 3.0)
+    assert (book.records["C"].seconds, book.records["C"].unreached) == (3, False)
+    assert book.records["B"].unreached
 
 
 # The order that earlier calls taught.

@@ -18,6 +18,7 @@ from relay.ice.policy import (
 HOME = Place("203.0.113.5")
 OFFICE = Place("198.51.100.9")
 ALWAYS = Policy("p", assist=frozenset(("always",)))
+DIRECT = Policy("p", assist=frozenset(("direct-works",)))
 
 
 def far(place: Place) -> Remembered:
@@ -76,6 +77,23 @@ def test_media_may_go_direct_only_for_a_reason_and_with_nothing_in_the_way(
     why: str,
 ) -> None:
     assert decide(policy, places, optimizer, obstacles) == Decision(Result(result), why)
+
+
+@pytest.mark.parametrize(
+    ("policy", "caller", "callee", "why"),
+    [
+        (DIRECT, "open", "open", "direct-works"),
+        (DIRECT, "open", "closed", "default"),
+        (DIRECT, "closed", "open", "default"),
+        (DEFAULT, "open", "open", "default"),
+    ],
+)
+def test_apps_that_reached_others_let_phones_meet_only_if_the_operator_says_so(
+    policy: Policy, caller: str, callee: str, why: str
+) -> None:
+    optimizer = Optimizer(remembered=lambda place: Remembered(direct_works=place.network == "open"))
+    places = (Place("203.0.113.5", caller), Place("198.51.100.9", callee))
+    assert decide(policy, places, optimizer).why == why
 
 
 @pytest.mark.parametrize(("rtt", "assist"), [(0.075, False), (0.076, True), (None, False)])

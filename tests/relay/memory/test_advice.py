@@ -5,7 +5,6 @@ import pytest
 from relay.memory.advice import (
     BURST,
     RATE,
-    TTL_KNOWN,
     TTL_UNKNOWN,
     AdviceError,
     Question,
@@ -16,7 +15,7 @@ from relay.memory.advice import (
 from relay.memory.arms import Arm
 from relay.memory.decision import Snapshot
 from relay.memory.knowledge import Network, Way
-from tests.relay.memory.world import START, World
+from tests.relay.memory.world import START
 
 TURN = ("turn:turn.example.org:443?transport=tcp",)
 
@@ -30,13 +29,6 @@ def test_in_a_network_that_nobody_knows_turn_is_gathered_beside_and_nothing_is_w
         "policy": "relay",
         "ttl": TTL_UNKNOWN,
     }
-
-
-def test_where_udp_works_no_turn_server_is_asked() -> None:
-    world = World({Arm.U: 100})
-    world.calls(8)
-    advice = advise(Snapshot(world.network), TURN, world.now)
-    assert (advice.turn, advice.transports, advice.ttl) == ((), ("udp",), TTL_KNOWN)
 
 
 def test_where_udp_is_dead_tcp_comes_first() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.memory.arms import DIRECT, OWN, Arm
-from relay.memory.decision import Decision, Facts, Snapshot, belief, decide, static
+from relay.memory.decision import Decision, Facts, Snapshot, belief, decide, direct_works, static
 from relay.memory.knowledge import (
     OPEN,
     Network,
@@ -47,15 +47,9 @@ networks = st.builds(
     named=st.booleans(),
     cellular=st.booleans(),
 )
-facts = st.lists(st.sampled_from(Arm), unique=True, min_size=1).flatmap(
-    lambda arms: st.builds(
-        Facts,
-        st.just((*(arm for arm in arms if arm in DIRECT), *(arm for arm in arms if arm not in DIRECT), Arm.U))
-        if Arm.U not in arms
-        else st.just(tuple(arms)),
-        st.just(Arm.U),
-        st.booleans(),
-    )
+OURS = tuple(arm for arm in Arm if arm not in DIRECT)
+facts = st.lists(st.sampled_from(OURS), unique=True).map(
+    lambda arms: Facts(tuple(arms) if Arm.U in arms else (*arms, Arm.U), Arm.U)
 )
 snapshots = st.builds(Snapshot, st.none() | networks, st.none() | networks, st.none() | networks)
 
@@ -68,8 +62,7 @@ def test_the_default_candidate_and_the_last_way_are_never_dropped(
     decision = decide(snapshot, facts, START, seed)
     assert facts.default in decision.order
     assert any(arm in OWN for arm in decision.order)
-    own = {arm for arm in facts.arms if arm not in DIRECT}
-    assert own == (set(decision.order) - DIRECT) | set(decision.dropped)
+    assert set(facts.arms) == set(decision.order) | set(decision.dropped)
     assert len(decision.order) == len(set(decision.order))
     assert set(decision.dropped) <= OWN
     assert decision == decide(snapshot, facts, START, seed)
@@ -198,17 +191,18 @@ def test_a_new_network_is_judged_by_what_is_usual_for_the_user_agent_then_for_al
     assert family.alpha + family.beta == pytest.approx(2.0)
 
 
-def test_what_clients_say_of_direct_ways_turns_them_on_and_ours_stay() -> None:
-    facts = Facts((Arm.DIRECT_HOST, *STATIC), Arm.U)
+def test_direct_ways_work_where_clients_said_so_and_we_saw_calls_of_theirs() -> None:
     network: Network | None = None
     for _ in range(20):
         network = told(network, Report(ok=True, arm=Arm.DIRECT_HOST), START)
-    assert decide(Snapshot(network), facts, START, 1).order == STATIC, "nobody but clients spoke"
+    assert not direct_works(Snapshot(network), START), "nobody but clients spoke"
     for _ in range(3):
         network = learn(network, leg(STATIC, ALL_WORK), START)
-    assert decide(Snapshot(network), facts, START, 1).order == (Arm.DIRECT_HOST, *STATIC)
-    same_site = Facts(facts.arms, Arm.U, same_site=True)
-    assert decide(Snapshot(), same_site, START, 1).order == (Arm.DIRECT_HOST, *STATIC)
+    assert direct_works(Snapshot(network), START)
+    for _ in range(20):
+        network = told(network, Report(ok=False, arm=Arm.DIRECT_HOST), START)
+    assert not direct_works(Snapshot(network), START)
+    assert not direct_works(Snapshot(), START)
 
 
 # Feedback of an adversary.

@@ -9,9 +9,28 @@ ALICE = "198.51.100.7"
 
 
 def test_the_name_that_the_client_gives_wins_over_its_address() -> None:
-    assert identify(SECRET, "home", ALICE, None) == identify(SECRET, "home", "203.0.113.5", None)
+    homes = [identify(SECRET, "home", source, None) for source in (ALICE, "203.0.113.5")]
+    assert homes[0].network == homes[1].network
+    assert homes[0].site != homes[1].site, "where its phones are seen is known beside that"
     assert identify(SECRET, "home", ALICE, None).named
     assert identify(SECRET, "home", ALICE, None).network != identify(SECRET, "work", ALICE, None).network
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (ALICE, ALICE, True),
+        (ALICE, "198.51.100.8", False),
+        (ALICE, "::ffff:198.51.100.7", True),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+    ],
+)
+def test_a_site_is_one_address_or_one_subnet(one: str, other: str, same: bool) -> None:
+    sites = [identify(SECRET, network, source, None).site for network, source in ((None, one), ("x", other))]
+    assert {len(site) for site in sites} == {8}
+    assert (sites[0] == sites[1]) is same
+    assert identify(SECRET, "home", None, None).site == b""
 
 
 @pytest.mark.parametrize(

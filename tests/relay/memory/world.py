@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from relay.memory.arms import DIRECT, Arm
+from relay.memory.arms import Arm
 from relay.memory.decision import Decision, Facts, Snapshot, decide
 from relay.memory.knowledge import Network, learn
 from relay.memory.record import Record
@@ -26,6 +26,7 @@ def leg(
     explored: tuple[Arm, ...] = (),
     received: int = 3000,
     seconds: int = 60,
+    same_site: bool = False,
 ) -> Record:
     """What we see of a peer that checks what it was given in turn, and takes the first that answers.
 
@@ -53,6 +54,8 @@ def leg(
         seconds=seconds,
         answered=True,
         reason="deleted",
+        mode="relay",
+        same_site=same_site,
     )
 
 
@@ -74,8 +77,7 @@ class World:
         """One call, and then some time."""
         self.seed += 1
         decision = self.decision()
-        given = [arm for arm in decision.order if arm not in DIRECT]
-        record = leg(given, self.works, decision.dropped, decision.explored)
+        record = leg(decision.order, self.works, decision.dropped, decision.explored)
         self.connected.append(bool(record.usable))
         self.network = learn(self.network, record, self.now)
         self.now += pause

@@ -166,6 +166,7 @@ def test_what_is_known_of_ice_and_networks_is_exported() -> None:
         candidates={("dropped", "invalid"): 3, ("kept", "direct-kept"): 1},
         checks={("in", "ok"): 9, ("out", "unanswered"): 4},
         moves={"moved": 2, "unanswered": 1},
+        unreached={"no check": 8, "no answer": 0},
         widened=6,
         rows={"networks": 20, "records": 70},
         advice=5,
@@ -186,6 +187,8 @@ def test_what_is_known_of_ice_and_networks_is_exported() -> None:
     assert found[("icerelay_ice_checks_total", "out", "unanswered")] == 4
     assert found[("icerelay_ice_moves_total", "moved")] == 2
     assert found[("icerelay_ice_moves_total", "unanswered")] == 1
+    assert found[("icerelay_ice_unusable_total", "no check")] == 8
+    assert found[("icerelay_ice_unusable_total", "no answer")] == 0
     assert found[("icerelay_ice_widen_total",)] == 6
     assert found[("icerelay_ice_memory_rows", "networks")] == 20
     assert found[("icerelay_ice_memory_rows", "records")] == 70
