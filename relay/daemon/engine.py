@@ -120,6 +120,10 @@ class Engine:
 
     def execute(self, request: Request) -> Outcome:
         """Carry out one ng command. Raises ``NgError``."""
+        with self.memory.one_look():
+            return self._execute(request)
+
+    def _execute(self, request: Request) -> Outcome:
         if request.command in ABOUT_NETWORKS:
             return Outcome(self.memory.execute(request, self.registry.calls.get))
         known = request.call_id in self.registry.calls

@@ -11,7 +11,8 @@ import secrets
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
@@ -44,7 +45,7 @@ from relay.ng.errors import NgError
 from relay.ng.request import Request
 from relay.store import secret
 from relay.store.backend import Backend
-from relay.store.keeper import Keeper
+from relay.store.keeper import PATIENCE, Keeper
 from relay.store.sqlite import SqliteStore
 
 log = logging.getLogger("icerelay.memory")
@@ -96,8 +97,20 @@ class Counts:
     """By result: ``ok``, or the HTTP status that refused it."""
 
 
+@dataclass(slots=True)
+class _Look:
+    """What one command of the proxy asks of the memory."""
+
+    patience: float = PATIENCE
+    """Seconds that are left to wait."""
+    snapshots: dict[Identity, Snapshot] = field(default_factory=dict)
+
+
 class Remembering:
-    """What the relay knows of networks. Never raises but where it says so, and never waits."""
+    """What the relay knows of networks. Never raises but where it says so.
+
+    What is asked waits for ``PATIENCE`` at most, within ``one_look`` in all. What is told never waits.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.counts = Counts()
@@ -106,6 +119,7 @@ class Remembering:
         self._turn = settings.advice_turn
         self._claims = Claims()
         self._throttle = Throttle()
+        self._look: _Look | None = None
         if settings.memory != OFF:
             try:
                 self._secret = _secret(settings)
@@ -132,12 +146,32 @@ class Remembering:
         """What is known of it, as far as it is at hand."""
         if self.keeper is None:
             return Snapshot()
-        recall = self.keeper.recall
-        return Snapshot(
-            recall(identity.network) if identity.network is not None else None,
-            recall(identity.family) if identity.family is not None else None,
-            recall(self._everyone),
+        look = self._look or _Look()
+        if identity not in look.snapshots:
+            look.snapshots[identity] = self._snapshot(self.keeper, identity, look)
+        return look.snapshots[identity]
+
+    def _snapshot(self, keeper: Keeper, identity: Identity, look: _Look) -> Snapshot:
+        network, family = identity.network, identity.family
+        started = time.monotonic()
+        found = keeper.recall_all(
+            [key for key in (network, family, self._everyone) if key is not None], look.patience
         )
+        look.patience = max(0.0, look.patience - (time.monotonic() - started))
+        return Snapshot(
+            found.get(network) if network is not None else None,
+            found.get(family) if family is not None else None,
+            found.get(self._everyone),
+        )
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Within, each place is looked up once, and all look-ups together wait for ``PATIENCE`` at most."""
+        self._look = _Look()
+        try:
+            yield
+        finally:
+            self._look = None
 
     def remembered(self, place: Place) -> Remembered:
         """See ``relay.ice.policy.Optimizer``."""

@@ -1,18 +1,23 @@
 """Keeps what is known of networks at hand, and in step with where it is stored.
 
-Nobody who asks ever waits: what is not at hand is unknown for now, and fetched
-by a thread. That thread alone talks to the store, and collects changes for a
-second. While the store cannot be used, changes are applied to what is at hand,
-and wait (to a limit) until it can.
+Nobody who asks waits for the store: what is not at hand is unknown for now, and
+fetched by a thread. That thread alone talks to the store, and collects changes
+for a second. While the store cannot be used, changes are applied to what is at
+hand, and wait (to a limit) until it can.
+
+The lock of what is at hand is held for moments, by both sides. Who asks waits
+for it for so long and no longer; who tells something never waits: while the other side
+has the lock, it goes into a queue that whoever has the lock next empties first.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from relay.memory.knowledge import Network
 from relay.memory.record import Record
@@ -31,7 +36,7 @@ FRESH = 5.0
 AT_HAND = 100_000
 """Networks; about 100 MB if all of them are well known."""
 PATIENCE = 0.002
-"""Seconds that a look-up may wait for the thread; after that the network is unknown this time."""
+"""Seconds that all look-ups of a command may wait for the thread; then networks are unknown this time."""
 TOGETHER = 25
 """Networks that are read, learnt and written in one piece."""
 MOST_WAITING = 50_000
@@ -39,7 +44,7 @@ MOST_WAITING = 50_000
 
 
 class Keeper:
-    """The memory at hand. All methods but ``stop`` and ``settle`` take microseconds."""
+    """The memory at hand. All methods but ``recall_all``, ``stop`` and ``settle`` take microseconds."""
 
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.time) -> None:
         self.errors: Counter[str] = Counter()
@@ -60,6 +65,8 @@ class Keeper:
         self._failed_at: float | None = None
         self._trimmed = 0.0
         self._stopping = False
+        self._queue: deque[Callable[[], None]] = deque()
+        """What was told while the lock was not to be had."""
         self._hurry = 0
         self._rounds = 0
         self._wake = threading.Condition()
@@ -79,7 +86,7 @@ class Keeper:
     @property
     def waiting(self) -> int:
         """Changes and records that are not stored yet."""
-        return self._waiting + len(self._records) + len(self._writing)
+        return self._waiting + len(self._records) + len(self._writing) + len(self._queue)
 
     @property
     def broken(self) -> bool:
@@ -87,12 +94,17 @@ class Keeper:
         return self._failed_at is not None
 
     def recall(self, key: bytes) -> Network | None:
-        """What is known of it, as far as it is at hand."""
-        if not self._wake.acquire(timeout=PATIENCE):
+        """What is known of one network, as far as it is at hand."""
+        return self.recall_all((key,))[key]
+
+    def recall_all(self, keys: Sequence[bytes], patience: float = PATIENCE) -> dict[bytes, Network | None]:
+        """What is known of each, as far as it is at hand; for so many seconds it may wait."""
+        if not self._wake.acquire(timeout=patience):
             self.lost += 1
-            return None
+            return dict.fromkeys(keys)
         try:
-            return self._recall(key)
+            self._take_in()
+            return {key: self._recall(key) for key in keys}
         finally:
             self._wake.release()
 
@@ -110,30 +122,53 @@ class Keeper:
 
     def change(self, key: bytes, change: Change) -> None:
         """Something was learnt of it."""
-        with self._wake:
-            if self._waiting >= MOST_WAITING:
-                self.lost += 1
-                return
-            self._changes.setdefault(key, []).append(change)
-            self._waiting += 1
+        self._tell(functools.partial(self._change, key, change))
 
     def write_down(self, record: Record) -> None:
         """Keep the record itself."""
-        with self._wake:
-            if len(self._records) < MOST_WAITING:
-                self._records.append((self._clock(), record))
-            else:
-                self.lost += 1
+        self._tell(functools.partial(self._write_down, self._clock(), record))
 
     def forget(self, key: bytes) -> None:
         """Nothing is to be left of it."""
-        with self._wake:
-            self._known[key] = (None, time.monotonic())
-            self._waiting -= len(self._changes.pop(key, ()))
-            self._at_hand.pop(key, None)
-            self._records = [one for one in self._records if one[1].network != key]
-            self._forget[key] = None
-            self._wake.notify()
+        self._tell(functools.partial(self._forget_it, key))
+
+    def _tell(self, told: Callable[[], None]) -> None:
+        """Carry it out after all that was told before: now, or when the lock is free."""
+        if len(self._queue) >= MOST_WAITING:
+            self.lost += 1
+            return
+        self._queue.append(told)
+        if self._wake.acquire(blocking=False):
+            try:
+                self._take_in()
+            finally:
+                self._wake.release()
+
+    def _take_in(self) -> None:
+        """With the lock held."""
+        while self._queue:
+            self._queue.popleft()()
+
+    def _change(self, key: bytes, change: Change) -> None:
+        if self._waiting >= MOST_WAITING:
+            self.lost += 1
+            return
+        self._changes.setdefault(key, []).append(change)
+        self._waiting += 1
+
+    def _write_down(self, at: float, record: Record) -> None:
+        if len(self._records) < MOST_WAITING:
+            self._records.append((at, record))
+        else:
+            self.lost += 1
+
+    def _forget_it(self, key: bytes) -> None:
+        self._known[key] = (None, time.monotonic())
+        self._waiting -= len(self._changes.pop(key, ()))
+        self._at_hand.pop(key, None)
+        self._records = [one for one in self._records if one[1].network != key]
+        self._forget[key] = None
+        self._wake.notify()
 
     def settle(self, timeout: float = 10.0) -> None:
         """Wait until whatever was asked of the store before has been tried."""
@@ -159,6 +194,7 @@ class Keeper:
         while not stop:
             with self._wake:
                 self._wake.wait_for(self._urgent, max(0.0, next_batch - time.monotonic()))
+                self._take_in()
                 stop = self._stopping
             everything = stop or bool(self._hurry) or time.monotonic() >= next_batch
             if everything:

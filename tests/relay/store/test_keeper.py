@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,52 @@ def test_nobody_waits_for_a_store_that_hangs(path: Path) -> None:
     keeper.settle()
     assert keeper.waiting == 0
     keeper.stop()
+
+
+def while_the_lock_is_held(keeper: Keeper, *told: Callable[[], object]) -> None:
+    """Another thread than the one that has it says all of that."""
+    with keeper._wake:
+        thread = threading.Thread(target=lambda: [one() for one in told])
+        thread.start()
+        thread.join(10.0)
+        assert not thread.is_alive(), "it waits for the lock"
+
+
+def test_what_was_told_while_the_lock_was_held_is_carried_out_in_order(keeper: Keeper) -> None:
+    while_the_lock_is_held(
+        keeper,
+        lambda: keeper.change(HOME, learnt()),
+        lambda: keeper.change(WORK, learnt()),
+        lambda: keeper.forget(HOME),
+        lambda: keeper.change(WORK, learnt()),
+    )
+    assert (rows(keeper, HOME), rows(keeper, WORK), keeper.lost) == (0, 2, 0)
+
+
+def test_a_network_forgotten_while_the_lock_was_held_is_unknown_to_the_next_who_asks(keeper: Keeper) -> None:
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 1
+    while_the_lock_is_held(keeper, lambda: keeper.forget(HOME))
+    assert keeper.recall(HOME) is None
+
+
+def test_what_is_told_while_the_lock_is_held_for_long_has_a_limit(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "MOST_WAITING", 5)
+    while_the_lock_is_held(keeper, *[lambda: keeper.change(HOME, learnt())] * 8)
+    assert keeper.lost == 3
+    assert rows(keeper) == 5
+
+
+def test_who_asks_while_the_lock_is_held_knows_nothing(keeper: Keeper) -> None:
+    keeper.change(HOME, learnt())
+    assert rows(keeper) == 1
+    found: list[object] = []
+    while_the_lock_is_held(keeper, lambda: found.append(keeper.recall_all((HOME, WORK))))
+    assert found == [{HOME: None, WORK: None}]
+    assert keeper.lost == 1
+    assert keeper.recall(HOME) is not None
 
 
 def test_a_corrupt_file_is_one_line_in_the_log_and_learning_goes_on_at_hand(
