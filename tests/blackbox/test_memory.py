@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from relay.memory.knowledge import STEADY
+from relay.memory.record import PATIENT
 from tests.blackbox.daemon import ADDRESS, Daemon, wait_until
 from tests.blackbox.description import Description, plain
 from tests.blackbox.ice_phone import IcePhone
@@ -23,8 +25,11 @@ UNKNOWN = {
     "wait-gathering": "no", "stun": "no", "turn": [TURN], "transports": ["udp", "tcp"], "policy": "relay",
     "ttl": 3600,
 }  # fmt: skip
-KNOWN = {**UNKNOWN, "turn": [], "transports": ["udp"], "ttl": 86400}
-CALLS = 8
+KNOWN = {**UNKNOWN, "turn": [], "transports": ["udp"], "ttl": 3600}
+DOUBTED = {**UNKNOWN, "ttl": 86400}
+"""Known well, and all the same nothing is taken away."""
+HOME, TURN_SERVER = "127.0.1.61", "127.0.1.62"
+CALLS = STEADY // 2
 TALK = 2.2
 """Seconds of audio: calls shorter than two say nothing of the network."""
 PACKETS = 70
@@ -54,15 +59,19 @@ def advice(daemon: Daemon, **keys: str) -> Any:
     return reply
 
 
-def talk(daemon: Daemon, network: str) -> list[str]:
-    """Calls of phones with ICE from one network, all at once. Returns their ids; the callers' tag is A."""
+def talk(daemon: Daemon, network: str, at: str = HOME, named: bool = True) -> list[str]:
+    """Calls of phones with ICE within one network, all at once. Returns their ids.
+
+    They signal from ``HOME``, and their checks come from ``at``. Not ``named``: they tell no candidate.
+    """
     phones: list[IcePhone] = []
     ids = [f"{network}-{number}" for number in range(CALLS)]
     for number, call_id in enumerate(ids):
-        caller, callee = IcePhone("127.0.1.61", True, number), IcePhone("127.0.1.62", False, 100 + number)
-        keys = {"call_id": call_id, "from_tag": "A", "ICE": "force"}
-        offer = daemon.client.ask("offer", sdp=caller.sdp, network=network, **keys)
-        answer = daemon.client.ask("answer", sdp=callee.sdp, to_tag="B", **keys)
+        caller, callee = IcePhone(at, True, number), IcePhone(at, False, 100 + number)
+        keys: dict[str, Any] = {"call_id": call_id, "from_tag": "A", "ICE": "force", "received-from": HOME}
+        said = [phone.sdp if named else _bare(phone.sdp) for phone in (caller, callee)]
+        offer = daemon.client.ask("offer", sdp=said[0], network=network, **keys)
+        answer = daemon.client.ask("answer", sdp=said[1], network=network, to_tag="B", **keys)
         callee.hear(Description(offer["sdp"]))
         caller.hear(Description(answer["sdp"]))
         phones += [caller, callee]
@@ -74,6 +83,29 @@ def talk(daemon: Daemon, network: str) -> list[str]:
     for phone in phones:
         phone.close()
     return ids
+
+
+def _bare(said: str) -> str:
+    """As a phone says that was told not to wait for gathering: where it is, nobody knows yet."""
+    return "".join(f"{line}\r\n" for line in said.splitlines() if not line.startswith("a=candidate"))
+
+
+def hang_up(daemon: Daemon, ids: list[str]) -> None:
+    for call_id in ids:
+        daemon.client.ask("delete", call_id=call_id)
+
+
+def fail(daemon: Daemon, network: str) -> None:
+    """A call of a phone whose checks never arrive, and that talks on for a while."""
+    phones = [IcePhone(HOME, True, 1), IcePhone(HOME, False, 2)]
+    keys: dict[str, Any] = {"call_id": "failed", "from_tag": "A", "ICE": "force", "received-from": HOME}
+    daemon.client.ask("offer", sdp=phones[0].sdp, network=network, **keys)
+    daemon.client.ask("answer", sdp=phones[1].sdp, to_tag="B", **keys)
+    over = time.monotonic() + PATIENT + 0.1
+    wait_until(lambda: time.monotonic() >= over, "the call has lasted long enough", timeout=2 * PATIENT)
+    daemon.client.ask("delete", call_id="failed")
+    for phone in phones:
+        phone.close()
 
 
 def _pause_until(moment: float) -> None:
@@ -91,27 +123,45 @@ def post(daemon: Daemon, body: bytes, token: str = TOKEN) -> tuple[int, Any]:
             return error.code, json.load(error)
 
 
+def cafe(daemon: Daemon, site: str = HOME) -> Any:
+    return advice(daemon, network="cafe", received_from=site)
+
+
 def test_a_network_where_calls_worked_is_known_also_after_a_restart_until_it_is_forgotten(
     tmp_path: Path,
 ) -> None:
     daemon = daemon_with(tmp_path)
-    assert advice(daemon, network="cafe") == UNKNOWN
-    for call_id in talk(daemon, "cafe"):
-        daemon.client.ask("delete", call_id=call_id)
-    wait_until(lambda: advice(daemon, network="cafe") == KNOWN, "the network is known")
-    assert advice(daemon, network="home") == UNKNOWN
+    assert cafe(daemon) == UNKNOWN
+    hang_up(daemon, talk(daemon, "cafe"))
+    wait_until(lambda: cafe(daemon) == KNOWN, "the network is known")
+    assert advice(daemon, network="home", received_from=HOME) == UNKNOWN
+    assert cafe(daemon, TURN_SERVER) == DOUBTED, "who asks from elsewhere may be no guest of that cafe"
     assert daemon.metric("icerelay_ice_usable_seconds_count") == 2 * CALLS
+    assert daemon.metric("icerelay_ice_unusable_total") == 0
     assert daemon.metric("icerelay_memory_working") == 1
     assert daemon.stop() == 0
     assert b"cafe" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     daemon = daemon_with(tmp_path)
-    wait_until(lambda: advice(daemon, network="cafe") == KNOWN, "the network is read from the file")
+    wait_until(lambda: cafe(daemon) == KNOWN, "the network is read from the file")
     assert daemon.client.ask("forget", network="cafe") == {"result": "ok"}
-    assert advice(daemon, network="cafe") == UNKNOWN
+    assert cafe(daemon) == UNKNOWN
     assert daemon.stop() == 0
     with sqlite3.connect(tmp_path / "memory.db") as file:
         networks = file.execute("SELECT count(*) FROM records WHERE key IS NOT NULL").fetchone()
-    assert networks == (0,), "the callees' network has no name, and the callers' is forgotten"
+    assert networks == (0,)
+
+
+def test_one_call_without_a_path_brings_turn_back(remembering: Daemon) -> None:
+    hang_up(remembering, talk(remembering, "cafe"))
+    wait_until(lambda: cafe(remembering) == KNOWN, "the network is known")
+    fail(remembering, "cafe")
+    wait_until(lambda: cafe(remembering) == DOUBTED, "TURN is advised again")
+    assert remembering.metric("icerelay_ice_unusable_total", "no check") == 2
+
+
+def test_where_phones_tell_no_candidate_and_come_by_turn_it_stays(remembering: Daemon) -> None:
+    hang_up(remembering, talk(remembering, "cafe", at=TURN_SERVER, named=False))
+    wait_until(lambda: cafe(remembering) == DOUBTED, "the network is known")
 
 
 def test_what_one_relay_learnt_another_one_knows_through_redis(tmp_path: Path) -> None:
@@ -120,12 +170,11 @@ def test_what_one_relay_learnt_another_one_knows_through_redis(tmp_path: Path) -
     shared = (f"--memory={server.url}", f"--memory-secret={tmp_path / 'secret'}")
     (tmp_path / "secret").write_text("the same for all relays\n")
     one, other = daemon_with(tmp_path, *shared), daemon_with(tmp_path, *shared)
-    for call_id in talk(one, "cafe"):
-        one.client.ask("delete", call_id=call_id)
+    hang_up(one, talk(one, "cafe"))
     assert one.stop() == 0
-    wait_until(lambda: advice(other, network="cafe") == KNOWN, "the other relay knows", timeout=10.0)
+    wait_until(lambda: cafe(other) == KNOWN, "the other relay knows", timeout=10.0)
     server.stop()
-    assert advice(other, network="cafe") == KNOWN
+    assert cafe(other) == KNOWN
     assert other.stop() == 0
 
 
