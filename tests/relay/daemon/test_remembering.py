@@ -1,9 +1,11 @@
-"""The memory in the daemon, while the thread that keeps it has the lock."""
+"""The memory in the daemon: what commands ask of it, also while the thread that keeps it has the lock."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import pytest
 
 from relay.config.settings import Interface, Settings
 from relay.daemon.engine import Engine
-from relay.ice.policy import Place
+from relay.ice.policy import Place, Policy
+from relay.memory.arms import Arm
+from relay.memory.knowledge import Network, Way
 from relay.ng.request import parse
 from relay.store.keeper import PATIENCE, Keeper
 from tests.relay.calls.desk import BOB, ICE, sdp
@@ -117,3 +121,35 @@ def test_nothing_that_is_learnt_told_or_forgotten_waits_for_the_memory_or_is_los
     hq = engine.memory.identity(Place(network="hq")).network
     assert hq is not None
     assert keeper.recall(hq) is not None
+
+
+def known_to_go_direct(network: Network | None) -> Network:
+    now = time.time()
+    return Network({Arm.DIRECT_HOST: Way(said_ok=20.0, at=now)}, rows=8, at=now)
+
+
+@pytest.mark.parametrize(
+    ("assist", "places", "decided"),
+    [
+        ("direct-works", ("hq", "branch"), ("assist", "direct-works")),
+        ("direct-works", ("hq", "elsewhere"), ("relay", "default")),
+        ("far-relay", ("hq", "branch"), ("relay", "default")),
+    ],
+)
+def test_what_apps_said_of_direct_ways_is_asked_where_a_policy_has_the_word(
+    engine: Engine, assist: str, places: tuple[str, str], decided: tuple[str, str]
+) -> None:
+    keeper, registry = keeper_of(engine), engine.registry
+    for name in ("hq", "branch"):
+        network = engine.memory.identity(Place(network=name)).network
+        assert network is not None
+        keeper.change(network, known_to_go_direct)
+    keeper.settle()
+    registry.optimizer = replace(registry.optimizer, policies=(Policy("p", assist=frozenset({assist})),))
+    offer = sdp("198.51.100.7", 10000, "rtcp-mux", *ICE)
+    legs = dict(zip(("from", "to"), places, strict=True))
+    command(engine, "offer", sdp=offer, ICE="optimize", network_legs=legs)()
+    (leg,) = [leg for leg in registry.calls["c"].legs.values() if leg.tag != "A"]
+    decision = leg.medias[0].decision
+    assert decision is not None
+    assert (str(decision.result), decision.why) == decided

@@ -109,6 +109,8 @@ def test_what_was_stored_comes_back(history: list[set[Arm]]) -> None:
     for works in history:
         network = learn(network, leg(STATIC, dict.fromkeys(works, 77)), START)
     known = network or Network()
+    known = learn(known, leg(STATIC, BOTH, same_site=True), START, b"site-one")
+    assert list(known.straight) == [b"site-one"]
     assert knowledge.decode(knowledge.encode(known)) == known
 
 
@@ -173,5 +175,5 @@ def test_a_state_that_was_stored_before_round_trips_were_known_is_read() -> None
     ways = {"u": [1.0, 0.0, 1, START, 1, [[START, 100]], 0.0, 0.0]}
     old = msgspec.msgpack.encode([ways, 1, START, 0.0, 0.0, True, False])
     network = knowledge.decode(old)
-    assert (network.rows, network.round_trips, network.nat) == (1, [], Way())
+    assert (network.rows, network.round_trips, network.nat, network.straight) == (1, [], Way(), {})
     assert learn(network, far(80), START).round_trips == [(START, 80)]
