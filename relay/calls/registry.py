@@ -376,6 +376,7 @@ class Registry:
         deletion.remove(call, leg)
         for gone in before:
             if gone.id not in call.legs:
+                gone.hung_up_at = leg.hung_up_at if gone.hung_up_at is None else gone.hung_up_at
                 self.on_end(call, gone, "deleted")
         if call.legs:
             self._sync(call)

@@ -242,13 +242,14 @@ def test_a_phone_that_reached_us_or_has_no_ice_is_not_told_of() -> None:
     assert [one.unreached for one in book.records.values()] == [False, False]
 
 
-def test_the_delay_of_a_delete_is_not_talked_in() -> None:
+@pytest.mark.parametrize("named", [{}, {"from_tag": "A"}, {"from_tag": "B"}])
+def test_the_delay_of_a_delete_is_not_talked_in(named: dict[str, str]) -> None:
     desk = Desk(PLAIN[:1])
     book = Book(desk, traffic=Traffic())
     desk.offer(sdp(ALICE, 10000, *BARE), ICE="force")
     desk.answer(sdp(BOB, 20000, *BOB_ICE))
     desk.now += 3.0
-    desk.command("delete", call_id="call", delete_delay=30)
+    desk.command("delete", call_id="call", delete_delay=30, **named)
     desk.tick(31.0)
     assert [(one.seconds, one.unreached) for one in book.records.values()] == [(3, False)] * 2
 
