@@ -37,7 +37,10 @@ struct xdp_md {
 
 struct sk_buff { /* struct __sk_buff */
     u32 len;
-    u32 before_ingress_ifindex[8];
+    u32 pkt_type; /* whom the Ethernet address names; 0 is this machine */
+    u32 before_vlan_present[3];
+    u32 vlan_present; /* a tag that is not in the data any more */
+    u32 before_ingress_ifindex[3];
     u32 ingress_ifindex;
     u32 before_data[9];
     u32 data;
@@ -45,6 +48,7 @@ struct sk_buff { /* struct __sk_buff */
     u32 before_gso_size[23];
     u32 gso_size;
 };
+_Static_assert(__builtin_offsetof(struct sk_buff, vlan_present) == 20, "as in struct __sk_buff");
 _Static_assert(__builtin_offsetof(struct sk_buff, ingress_ifindex) == 36, "as in struct __sk_buff");
 _Static_assert(__builtin_offsetof(struct sk_buff, data) == 76, "as in struct __sk_buff");
 _Static_assert(__builtin_offsetof(struct sk_buff, gso_size) == 176, "as in struct __sk_buff");
@@ -124,11 +128,20 @@ struct count {         /* user space reads it in place */
     u64 skipped;       /* sequence numbers, and packets that were late or came twice */
     u64 late;
     struct track track; /* the stream's, while the kernel has it: user space tracks here as well */
+    u32 hop[4];         /* the neighbour to whom the last one went, as find_route() has addresses */
+    u32 hop_family;
+    u32 hop_device;
 };
-_Static_assert(sizeof(struct count) == 72, "a count has no holes");
+_Static_assert(sizeof(struct count) == 96, "a count has no holes");
+
+struct device {
+    u8 mac[6];
+    u8 padding[2];
+};
 
 struct map flows SECTION("maps") = {HASH, sizeof(struct flow_key), sizeof(struct flow), 65536, ALLOCATE_LATER};
 struct map counts SECTION("maps") = {ARRAY, sizeof(u32), sizeof(struct count), 65536, MAPPABLE};
+struct map devices SECTION("maps") = {HASH, sizeof(u32), sizeof(struct device), 1024, ALLOCATE_LATER};
 
 /* ---- headers; IP headers with options are not for us */
 
@@ -270,7 +283,7 @@ INLINE int has_way(void *context, const struct flow *flow, u32 family, u32 ingre
     return find_route(context, route, sizeof(*route), 0) == 0 && route->device == flow->device;
 }
 
-INLINE void tally(const struct flow *flow, const struct udp *udp, const struct rtp *rtp)
+INLINE void tally(const struct flow *flow, const struct route *route, const struct udp *udp, const struct rtp *rtp)
 {
     struct count *count = lookup(&counts, &flow->slot);
     u8 type = rtp->payload_type & 127;
@@ -285,6 +298,9 @@ INLINE void tally(const struct flow *flow, const struct udp *udp, const struct r
     count->ssrc = __builtin_bswap32(rtp->ssrc);
     count->sequence = NET16(rtp->sequence);
     count->payload_type = type;
+    __builtin_memcpy(count->hop, route->destination, sizeof(count->hop));
+    count->hop_family = route->family;
+    count->hop_device = route->device;
     skipped = track_packet(&count->track, count->ssrc, count->sequence, __builtin_bswap32(rtp->timestamp), clock, count->last);
     if (skipped > 0)
         __sync_fetch_and_add(&count->skipped, skipped);
@@ -363,6 +379,22 @@ INLINE void correct(struct udp *udp, u64 change)
         udp->checksum = 0xFFFF;
 }
 
+/* What the stack asks first. A device that listens to everything gives us the frames of other machines too. */
+INLINE int is_for_us(const struct xdp_md *context, const struct ethernet *ethernet)
+{
+    u32 index = context->ingress_ifindex;
+    const struct device *device = lookup(&devices, &index);
+    u8 others = 0;
+    int i;
+
+    if (!device)
+        return 0;
+#pragma unroll
+    for (i = 0; i < 6; i++)
+        others |= device->mac[i] ^ ethernet->destination[i];
+    return others == 0;
+}
+
 INLINE int leave(const struct xdp_md *context, const struct route *route)
 {
     return route->device == context->ingress_ifindex ? XDP_TX : redirect(route->device, 0);
@@ -390,9 +422,9 @@ INLINE int xdp_ipv4(struct xdp_md *context, void *data, void *end)
     if (ETHERNET + length > frame_length(context) || is_partial(udp, (u64)ip->source + ip->destination))
         return XDP_PASS;
     flow = find4(ip, udp, rtp);
-    if (!flow || !has_way(context, flow, AF_INET, context->ingress_ifindex, length, &route))
+    if (!flow || !is_for_us(context, data) || !has_way(context, flow, AF_INET, context->ingress_ifindex, length, &route))
         return XDP_PASS;
-    tally(flow, udp, rtp);
+    tally(flow, &route, udp, rtp);
     correct(udp, new_addresses4(ip, flow) + new_ports(udp, flow));
     write_ports(udp, flow);
     write_ipv4(ip, flow);
@@ -420,9 +452,11 @@ INLINE int xdp_ipv6(struct xdp_md *context, void *data, void *end)
     if (ETHERNET + IPV6 + length > frame_length(context) || is_partial(udp, addresses))
         return XDP_PASS;
     flow = find6(ip, udp, rtp);
-    if (!flow || !has_way(context, flow, AF_INET6, context->ingress_ifindex, IPV6 + length, &route))
+    if (!flow || !is_for_us(context, data))
         return XDP_PASS;
-    tally(flow, udp, rtp);
+    if (!has_way(context, flow, AF_INET6, context->ingress_ifindex, IPV6 + length, &route))
+        return XDP_PASS;
+    tally(flow, &route, udp, rtp);
     correct(udp, new_addresses6(ip, flow) + new_ports(udp, flow));
     write_ports(udp, flow);
     write_ipv6(ip, flow);
@@ -479,7 +513,7 @@ INLINE int tc_ipv4(struct sk_buff *packet)
     if (data + HEADERS4 > end)
         return TCX_NEXT;
     udp = data + ETHERNET + IPV4;
-    tally(flow, udp, data + ETHERNET + IPV4 + sizeof(*udp));
+    tally(flow, &route, udp, data + ETHERNET + IPV4 + sizeof(*udp));
     write_ports(udp, flow);
     write_ipv4(data + ETHERNET, flow);
     write_ethernet(data, &route);
@@ -490,6 +524,7 @@ INLINE int tc_ipv6(struct sk_buff *packet)
 {
     void *data = (void *)(unsigned long)packet->data;
     void *end = (void *)(unsigned long)packet->data_end;
+    u64 addresses, rest;
     struct route route;
     struct flow *flow;
     struct udp *udp;
@@ -504,17 +539,21 @@ INLINE int tc_ipv6(struct sk_buff *packet)
     flow = find6(ip, udp, data + ETHERNET + IPV6 + sizeof(*udp));
     if (!flow || !has_way(packet, flow, AF_INET6, packet->ingress_ifindex, IPV6 + NET16(ip->length), &route))
         return TCX_NEXT;
-    /* No checksum of its own makes up for what changes in this header, as IPv4's does. */
-    update_checksum(packet, fold32(difference(ip->version_class_label, first_word6(ip, flow)) +
-                                   difference(NET16(ip->ttl), NET16((u16)(ip->ttl - 1)))));
-    if (!correct_l4(packet, ETHERNET + IPV6 + 6, new_addresses6(ip, flow), new_ports(udp, flow)))
+    addresses = new_addresses6(ip, flow);
+    rest = difference(ip->version_class_label, first_word6(ip, flow)) + difference(NET16(ip->ttl), NET16((u16)(ip->ttl - 1)));
+    if (!correct_l4(packet, ETHERNET + IPV6 + 6, addresses, new_ports(udp, flow)))
         return TCX_NEXT;
+    /* The sum of all of the packet, where the card made one. IPv4's header has a checksum that makes up for what changes
+     * there; here nothing does for the class and the hop limit. For the addresses UDP's own does, but the kernel has just
+     * counted them as if it had been IPv4's (BPF_F_IPV6 would keep it from that, in kernel 6.16). */
+    update_checksum(packet, fold32(rest));
+    update_checksum(packet, fold32(addresses));
     data = (void *)(unsigned long)packet->data;
     end = (void *)(unsigned long)packet->data_end;
     if (data + HEADERS6 > end)
         return TCX_NEXT;
     udp = data + ETHERNET + IPV6;
-    tally(flow, udp, data + ETHERNET + IPV6 + sizeof(*udp));
+    tally(flow, &route, udp, data + ETHERNET + IPV6 + sizeof(*udp));
     write_ports(udp, flow);
     write_ipv6(data + ETHERNET, flow);
     write_ethernet(data, &route);
@@ -527,6 +566,8 @@ SECTION("tc") int forward_tc(struct sk_buff *packet)
     struct ethernet *ethernet = data;
 
     if (packet->gso_size) /* several datagrams in one */
+        return TCX_NEXT;
+    if (packet->pkt_type != 0 || packet->vlan_present) /* for another machine, or of another network */
         return TCX_NEXT;
     if (data + HEADERS6 > (void *)(unsigned long)packet->data_end)
         make_linear(packet, packet->len < HEADERS6 ? packet->len : HEADERS6);

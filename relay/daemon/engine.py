@@ -211,7 +211,7 @@ class Engine:
         self.machine.computing.notify = lambda: loop.call_soon_threadsafe(self._computed)
         self._repeat(TICK, self._tick)
         if self.tiered is not None:
-            self._repeat(REFRESH, self.tiered.refresh)
+            self._repeat(REFRESH, self._refresh)
 
     def stop(self) -> None:
         """End all calls and the plane."""
@@ -244,6 +244,11 @@ class Engine:
             log.error("worker %d hangs: its calls have no media; restart icerelay and report this", number)
         for number in again:
             log.warning("worker %d goes on", number)
+
+    def _refresh(self) -> None:
+        if self.tiered is not None:
+            for turn in self.tiered.refresh():
+                log.log(logging.INFO if turn.works else logging.WARNING, "%s", planes.told(turn))
 
     def _events(self) -> None:
         now = time.monotonic()

@@ -11,7 +11,7 @@ from relay.forward.offload.elf import ObjectError
 from relay.forward.offload.gates import Gate
 from relay.forward.offload.kernel import Kernel
 from relay.forward.offload.steering import Steering
-from relay.forward.offload.tiered import Lending, TieredPlane
+from relay.forward.offload.tiered import Lending, TieredPlane, Turn
 
 USERSPACE, EBPF = "userspace", "ebpf"
 """Values of ``--plane``; the third, ``auto``, is eBPF where it can be had."""
@@ -72,6 +72,17 @@ def choose(
             kernel.close()
         raise PlaneRefused(f"--plane=ebpf: {'; '.join(refused)}")
     return (TieredPlane(userspace, kernel, found) if kernel is not None else None), found
+
+
+def told(turn: Turn) -> str:
+    """The line of the log about a gate whose program stopped to forward, or does so again."""
+    if turn.works:
+        return f"{turn.gate} again"
+    where = f"plane of {turn.gate.address} on {turn.gate.device}"
+    reason = (
+        turn.reason or "`ip route get PEER from ADDRESS` and `ip neigh` show the way out, if there is one"
+    )
+    return f"{where}: userspace, for ebpf forwards nothing any more: {reason}"
 
 
 def _with_kernel(surveyed: list[Gate]) -> tuple[Kernel | None, list[Gate]]:

@@ -31,9 +31,9 @@ def rtp(seq: int, ssrc: int = 1, payload: bytes = b"voice" * 32, timestamp: int 
     return head + ssrc.to_bytes(4, "big") + payload
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
     """Wait for what another thread or the kernel does."""
-    end = time.monotonic() + 5.0
+    end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, "it never came true"
         select.select([], [], [], 0.001)

@@ -288,6 +288,20 @@ def test_counters_and_metrics_tell_the_planes_apart(network: Lab) -> None:
         until(lambda: metric(network, 'icerelay_declined_rules{reason="no_rtp"}') == 2)
 
 
+def test_a_plane_that_ceases_to_work_in_a_call_is_told_once_and_that_it_works_again_too() -> None:
+    stopped = "plane of 192.0.2.1 on to-a: userspace, for ebpf forwards nothing any more: the kernel does not"
+    with lab() as built, talk(built) as (process, call):
+        built.relay.sysctl("net/ipv4/conf/all/forwarding", "0")
+        until(lambda: not call.is_in_the_kernel() and stopped in process.output, timeout=30.0)
+        assert [["RTP", "filled", "confirmed"]] * 2 == call.proxy.flags()
+        assert metric(built, 'rtpengine_mediastreams{type="kernel"}') == 0
+        assert metric(built, 'icerelay_declined_rules{reason="no_way"}') == 2
+        built.relay.sysctl("net/ipv4/conf/all/forwarding", "1")
+        again = "plane of 192.0.2.1 on to-a: ebpf (TCX) again"
+        until(lambda: call.is_in_the_kernel() and again in process.output, timeout=30.0)
+        assert process.output.count(stopped) == 1
+
+
 def test_a_call_that_only_the_kernel_sees_does_not_time_out(network: Lab) -> None:
     with talk(network, "--timeout=1") as (process, call):
 

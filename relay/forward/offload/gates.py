@@ -81,10 +81,21 @@ def survey(addresses: Iterable[str]) -> list[Gate]:
     devices = _devices()
     gates = []
     for address in _each(addresses):
-        device, index = devices.get(address, ("", 0))
-        reason = _obstacle(address, device) if device else "the address is on no device of this machine"
-        gates.append(Gate(address, device, index, None, reason))
+        gate = Gate(address, *devices.get(address, ("", 0)), None)
+        gates.append(replace(gate, reason=obstacle(gate)))
     return gates
+
+
+def obstacle(gate: Gate) -> str:
+    """What can be seen to stand in the way without trying, and what to do; empty if nothing."""
+    try:
+        return (
+            _obstacle(gate.address, gate.device)
+            if gate.device
+            else "the address is on no device of this machine"
+        )
+    except OSError:
+        return f"{gate.device} is gone; start icerelay again once it is back"
 
 
 def attach(kernel: Kernel, gates: Sequence[Gate], kinds: Sequence[Kind] = ()) -> list[Gate]:
@@ -141,7 +152,6 @@ def _devices() -> dict[str, tuple[str, int]]:
 
 
 def _obstacle(address: str, device: str) -> str:
-    """What can be seen to stand in the way without trying."""
     kind = _type(device)
     if kind == LOOPBACK or ipaddress.ip_address(address).is_loopback:
         return "loopback stays in user space"

@@ -9,25 +9,28 @@ import enum
 import importlib.resources
 import mmap
 import os
+import struct
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relay.forward.offload import bpf, elf
+from relay.forward.offload.netlink import Netlink
 
 COUNT = np.dtype(
     {
         "names": [
             *("packets", "bytes", "last", "ssrc", "seq", "payload_type"),
-            *("skipped", "late", "track", "jitter", "clock"),
+            *("skipped", "late", "track", "jitter", "clock", "hop"),
         ],
-        "formats": ["u8", "u8", "u8", "u4", "u2", "u1", "u8", "u8", "V24", "u4", "u4"],
-        "offsets": [0, 8, 16, 24, 28, 30, 32, 40, 48, 56, 60],
-        "itemsize": 72,
+        "formats": ["u8", "u8", "u8", "u4", "u2", "u1", "u8", "u8", "V24", "u4", "u4", "V24"],
+        "offsets": [0, 8, 16, 24, 28, 30, 32, 40, 48, 56, 60, 72],
+        "itemsize": 96,
     }
 )
-"""struct count; ``last`` is CLOCK_MONOTONIC in ns, ``jitter`` and ``clock`` are parts of ``track``."""
+"""struct count; ``last`` is CLOCK_MONOTONIC in ns, ``jitter`` and ``clock`` are parts of ``track``. ``hop``
+is the neighbour: address, family, and the device's index."""
 
 KEY_SIZE, FLOW_SIZE = 20, 88
 
@@ -59,11 +62,16 @@ _TYPES = {"xdp": bpf.XDP, "tc": bpf.SCHED_CLS}
 
 
 class Kernel:
-    """Two tables and two programs, loaded. Raises ``BpfError``."""
+    """Tables and two programs, loaded. Raises ``BpfError``.
+
+    Devices and neighbours are those of the network namespace in which it was made.
+    """
 
     def __init__(self) -> None:
         self._descriptors: list[int] = []
         self._programs: dict[str, int] = {}
+        self._macs: dict[int, bytes | None] = {}  # by device
+        self._netlink = Netlink()
         file = importlib.resources.files("relay").joinpath("data/offload.bpf.o").read_bytes()
         parsed = elf.parse(file)
         try:
@@ -79,7 +87,7 @@ class Kernel:
             self._programs[name] = self._keep(
                 bpf.load_program(f"icerelay_{name}", _TYPES[name], code, parsed.licence)
             )
-        self._flows = maps["flows"]
+        self._flows, self._devices = maps["flows"], maps["devices"]
         self.slots = parsed.maps["counts"].entries
         """Elements of ``counts``, and of the table of flows."""
         memory = mmap.mmap(maps["counts"], self.slots * COUNT.itemsize)
@@ -98,6 +106,20 @@ class Kernel:
         """Put a program in the way of what arrives at a device (its index). Raises ``BpfError``."""
         way = _WAYS[kind]
         self._keep(bpf.attach(self._programs[way.section], device, way.attach, way.flags))
+        self._macs[device] = None
+        self.look_at_devices()
+
+    def look_at_devices(self) -> None:
+        """Tell the programs which frames are for this machine; a device may be given another address."""
+        for device, before in self._macs.items():
+            mac = self._netlink.mac(device)
+            if mac is not None and mac != before:
+                bpf.update(self._devices, struct.pack("=I", device), mac + bytes(2))
+                self._macs[device] = mac
+
+    def confirm(self, hop: bytes) -> None:
+        """Keep the kernel's knowledge of a neighbour fresh; see ``Netlink.confirm``."""
+        self._netlink.confirm(hop)
 
     def put(self, key: bytes, flow: bytes) -> None:
         """Forward from now on. Raises ``BpfError``."""
@@ -112,3 +134,4 @@ class Kernel:
         for descriptor in reversed(self._descriptors):
             os.close(descriptor)
         self._descriptors.clear()
+        self._netlink.close()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relay.forward.offload.bpf import BpfError
+from relay.forward.offload.carried import Carried
 from relay.forward.offload.flow import End, Flow, Why, judge
-from relay.forward.offload.gates import Gate
+from relay.forward.offload.gates import Gate, obstacle
 from relay.forward.offload.kernel import Kernel
 from relay.forward.offload.ledger import STREAM, SUMMED, Ledger
 from relay.forward.plane import Event, Latched, Plane, Reported
@@ -43,6 +44,23 @@ JUDGED = 64
 """Rules judged in one ``refresh`` that still waited for something: some 1 ms of work."""
 
 
+LOOK = 10
+"""Of how many ``refresh`` one looks what the kernel forwards: talkers send in each second."""
+
+CONFIRMED = 32
+"""Neighbours confirmed in one ``refresh``, in turn: less than 1 ms of work, and 3,000 of them in 10 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A gate whose program stopped to forward what it was given, or does so again."""
+
+    gate: Gate
+    works: bool
+    reason: str = ""
+    """Why it does not, and what to do, if that can be seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Port:
     sock: socket.socket
@@ -56,8 +74,6 @@ class _Entry:
 
     flow: Flow
     slot: int
-    before: int
-    """Packets that the slot had counted for others."""
 
 
 class Lending(Plane, Protocol):
@@ -80,6 +96,11 @@ class TieredPlane:
         self._rows = below.counters()
         self._state, self._heard = self._rows["state"], self._rows["rtp_packets"]
         self._ledger = Ledger(kernel.counts, self._heard)
+        self._carried = Carried(kernel.counts, self._heard)
+        self._numbers = {gate: number for number, gate in enumerate(self._gates.values())}
+        self._failing: set[Gate] = set()
+        self._hops: dict[bytes, None] = {}  # neighbours to be confirmed; the next one first
+        self._until_look = LOOK
         self._highest = -1
         self._rules: dict[int, Rule] = {}
         self._ports: dict[int, _Port] = {}
@@ -97,9 +118,12 @@ class TieredPlane:
         return rule in self._entries
 
     def carries(self, rule: int) -> bool:
-        """Whether it does: it may find no way out, and then leaves every packet to user space."""
+        """Whether it does: it may find no way out, and then leaves every packet to user space.
+
+        True from its first packet, until in ``LOOK`` times ``REFRESH`` all that came went by user space.
+        """
         entry = self._entries.get(rule)
-        return entry is not None and int(self._kernel.counts["packets"][entry.slot]) != entry.before
+        return entry is not None and self._carried.carries(entry.slot)
 
     def declined(self) -> Mapping[Why, int]:
         """Rules that user space keeps, by reason."""
@@ -113,8 +137,11 @@ class TieredPlane:
         packets, octets, flaws = self._ledger.packets, self._ledger.bytes, self._ledger.flaws
         return dict(zip(SUMMED, (packets, octets, packets, octets, *flaws.values()), strict=True))
 
-    def refresh(self) -> None:
-        """Every ``REFRESH`` seconds: give the kernel what has settled, take back what has not stayed so."""
+    def refresh(self) -> list[Turn]:
+        """Every ``REFRESH`` seconds: give the kernel what has settled, take back what has not stayed so.
+
+        And keep the neighbours fresh to whom it sends. Returns the gates that work otherwise than before.
+        """
         self._ledger.rest()
         suspects, waiting = self._unsettled(), self._ready()
         for id in {**dict.fromkeys(suspects), **dict.fromkeys(waiting), **self._dirty}:
@@ -123,6 +150,27 @@ class TieredPlane:
         for id in list(islice(self._entries, CHECKED)):
             self._entries[id] = self._entries.pop(id)  # behind the others
             self._judge(id)
+        for hop in list(islice(self._hops, CONFIRMED)):
+            del self._hops[hop]
+            self._kernel.confirm(hop)
+        self._until_look -= 1
+        return [] if self._until_look else list(self._look())
+
+    def _look(self) -> Iterator[Turn]:
+        """What has the kernel forwarded since the last look?"""
+        self._until_look = LOOK
+        self._kernel.look_at_devices()
+        found = self._carried.look()
+        self._hops.update(dict.fromkeys(found.hops))
+        for gate, number in self._numbers.items():
+            if number in found.works and gate in self._failing:
+                self._failing.remove(gate)
+                yield Turn(gate, True)
+            elif number in found.fails and gate not in self._failing:
+                reason = obstacle(gate)
+                if reason or number in found.ceased:
+                    self._failing.add(gate)
+                    yield Turn(gate, False, reason)
 
     def _unsettled(self) -> list[int]:
         """Entries of which an end is in a state that it was not in when it was judged."""
@@ -180,15 +228,16 @@ class TieredPlane:
         slot = self._ledger.open(id, out)
         if slot is None:
             return Why.FULL
-        before = int(self._kernel.counts["packets"][slot])
+        self._carried.begin(slot, id, self._numbers[self._gates[flow.at[0]]])
         self._below.lend(id, self._kernel.counts["track"][slot : slot + 1])
         try:
             self._kernel.put(flow.key(), flow.value(slot))
         except BpfError:
             self._below.lend(id, None)
+            self._carried.end(slot)
             self._ledger.close(slot)
             return Why.FULL
-        self._entries[id] = _Entry(flow, slot, before)
+        self._entries[id] = _Entry(flow, slot)
         return None
 
     def _withdraw(self, id: int) -> None:
@@ -196,6 +245,7 @@ class TieredPlane:
         if entry is not None:
             self._kernel.remove(entry.flow.key())
             self._below.lend(id, None)
+            self._carried.end(entry.slot)
             self._ledger.close(entry.slot)
             self._dirty[id] = None
 

@@ -41,9 +41,9 @@ def test_the_licence_lets_programs_look_up_routes() -> None:
 
 def test_descriptors_go_where_maps_are_named() -> None:
     program = elf.parse(FILE).programs["xdp"]
-    descriptors = {"flows": 0x11, "counts": 0x22}
+    descriptors = {"flows": 0x11, "counts": 0x22, "devices": 0x33}
     linked = program.link(descriptors)
-    assert {name for _, name in program.relocations} == {"flows", "counts"}
+    assert {name for _, name in program.relocations} == set(descriptors)
     for offset, name in program.relocations:
         assert linked[offset + 1] >> 4 == elf.PSEUDO_MAP_FD
         assert int.from_bytes(linked[offset + 4 : offset + 8], "little") == descriptors[name]
