@@ -254,6 +254,8 @@ INLINE struct flow *find6(const struct ipv6 *ip, const struct udp *udp, const st
 
     if (ip->protocol != UDP || ip->ttl <= 1 || udp->checksum == 0 || !is_rtp(udp, rtp, NET16(ip->length)))
         return 0;
+    if ((ip->version_class_label & __builtin_bswap32(0xF0000000)) != __builtin_bswap32(0x60000000))
+        return 0;
     __builtin_memcpy(key.address, ip->destination, sizeof(key.address));
     flow = lookup(&flows, &key);
     if (!flow || flow->peer_port != udp->source)
@@ -506,7 +508,9 @@ INLINE int tc_ipv4(struct sk_buff *packet)
     flow = find4(ip, udp, data + ETHERNET + IPV4 + sizeof(*udp));
     if (!flow || !has_way(packet, flow, AF_INET, packet->ingress_ifindex, NET16(ip->length), &route))
         return TCX_NEXT;
-    if (!correct_l4(packet, ETHERNET + IPV4 + 6, new_addresses4(ip, flow), new_ports(udp, flow)))
+    if (udp->checksum == 0) /* the ports have nothing that makes up for them in a sum of all of the packet */
+        update_checksum(packet, fold32(new_ports(udp, flow)));
+    else if (!correct_l4(packet, ETHERNET + IPV4 + 6, new_addresses4(ip, flow), new_ports(udp, flow)))
         return TCX_NEXT;
     data = (void *)(unsigned long)packet->data;
     end = (void *)(unsigned long)packet->data_end;

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from relay.forward.fake_track import Track
 from relay.forward.offload import tiered
-from relay.forward.offload.flow import Why
+from relay.forward.offload.flow import Flow, Why
 from relay.forward.offload.kernel import Kind
 from relay.forward.plane import Stun
 from relay.forward.rule import Drop, Learn
@@ -28,6 +30,7 @@ from tests.namespaces.calls import (
     rtp,
     until,
 )
+from tests.namespaces.frames import Sent, Tap, mac
 from tests.namespaces.lab import lab, run
 
 
@@ -345,6 +348,43 @@ def test_a_stream_is_the_kernels_once_it_has_forwarded_a_packet(call: Call) -> N
     call.callee.recv(2000)
     assert call.plane.carries(call.to_caller.id)
     assert call.plane.declined() == {Why.NO_WAY: 1}
+
+
+def test_a_frame_for_another_machine_or_of_another_vlan_is_not_forwarded(setting: Setting) -> None:
+    """A card that listens to everything, or a switch, may bring them. User space does not get them either."""
+    with lab(checksums=True) as built, Setting(built, setting.kind).call() as call:
+        call.settle()
+        flow = Flow(call.caller_side, name(call.caller), call.callee_side, name(call.callee), 0, 0)
+        with built.a.inside(), Tap("wire") as wire:
+            frame = Sent(flow, mac(built.relay, "to-a"), rtp(1)).frame()
+            wire.send(frame)
+            assert call.callee.recv(2000) == rtp(1)
+            before = call.plane.kernel_totals()
+            wire.send(b"\x02other" + frame[6:])
+            wire.send(frame[:12] + struct.pack("!2H", 0x8100, 100) + frame[12:])
+            wire.send(Sent(flow, mac(built.relay, "to-a"), rtp(2)).frame())
+        assert call.callee.recv(2000) == rtp(2)
+        assert nothing_for(call.callee)
+        assert call.plane.kernel_totals()["rtp_packets"] == before["rtp_packets"] + 1
+        assert call.in_user_space(call.to_caller, "rtp_packets") == 1
+
+
+def test_a_device_may_get_another_mac(setting: Setting) -> None:
+    with lab(checksums=True) as built, Setting(built, setting.kind).call() as call:
+        call.settle()
+        run("ip", "-n", built.relay.name, "link", "set", "to-a", "address", "02:00:00:00:00:66")
+        run("ip", "-n", built.a.name, "neigh", "flush", "dev", "wire")
+        numbers = count(1)
+
+        def is_the_kernels() -> bool:
+            """It looks at devices once in ten times."""
+            call.plane.refresh()
+            before, number = call.plane.kernel_totals()["rtp_packets"], next(numbers)
+            call.caller.sendto(rtp(number), call.caller_side)
+            assert call.callee.recv(2000) == rtp(number)
+            return call.plane.kernel_totals()["rtp_packets"] > before
+
+        until(is_the_kernels)
 
 
 def test_nothing_is_forwarded_after_stop(setting: Setting) -> None:

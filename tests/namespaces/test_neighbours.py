@@ -15,7 +15,7 @@ from tests.namespaces.lab import lab, run
 NEW_MAC = "02:00:00:00:00:77"
 
 QUICK = {"base_reachable_time_ms": "1000", "retrans_time_ms": "100", "delay_first_probe_time": "0"}
-"""Half a second to a second and a half, instead of 15 to 45, until the stack doubts what it knows of a neighbour."""
+"""It takes half a second to a second and a half, not 15 to 45, until the stack doubts what it knows."""
 
 
 @pytest.fixture(params=[False, True], ids=["IPv4", "IPv6"])
