@@ -381,20 +381,28 @@ INLINE void correct(struct udp *udp, u64 change)
         udp->checksum = 0xFFFF;
 }
 
-/* What the stack asks first. A device that listens to everything gives us the frames of other machines too. */
-INLINE int is_for_us(const struct xdp_md *context, const struct ethernet *ethernet)
+INLINE int is_same(const u8 *one, const u8 *other)
 {
-    u32 index = context->ingress_ifindex;
-    const struct device *device = lookup(&devices, &index);
-    u8 others = 0;
+    u8 bits = 0;
     int i;
 
-    if (!device)
-        return 0;
 #pragma unroll
     for (i = 0; i < 6; i++)
-        others |= device->mac[i] ^ ethernet->destination[i];
-    return others == 0;
+        bits |= one[i] ^ other[i];
+    return bits == 0;
+}
+
+/* What the stack asks first: a device that listens to everything gives us the frames of other machines too. What leaves
+ * by the device that it came by has the route's word for that one's address. */
+INLINE int is_for_us(const struct xdp_md *context, const struct ethernet *ethernet, const struct route *route)
+{
+    u32 index = context->ingress_ifindex;
+    const struct device *device;
+
+    if (route->device == index)
+        return is_same(ethernet->destination, route->source_mac);
+    device = lookup(&devices, &index);
+    return device && is_same(ethernet->destination, device->mac);
 }
 
 INLINE int leave(const struct xdp_md *context, const struct route *route)
@@ -424,7 +432,9 @@ INLINE int xdp_ipv4(struct xdp_md *context, void *data, void *end)
     if (ETHERNET + length > frame_length(context) || is_partial(udp, (u64)ip->source + ip->destination))
         return XDP_PASS;
     flow = find4(ip, udp, rtp);
-    if (!flow || !is_for_us(context, data) || !has_way(context, flow, AF_INET, context->ingress_ifindex, length, &route))
+    if (!flow || !has_way(context, flow, AF_INET, context->ingress_ifindex, length, &route))
+        return XDP_PASS;
+    if (!is_for_us(context, data, &route))
         return XDP_PASS;
     tally(flow, &route, udp, rtp);
     correct(udp, new_addresses4(ip, flow) + new_ports(udp, flow));
@@ -454,9 +464,9 @@ INLINE int xdp_ipv6(struct xdp_md *context, void *data, void *end)
     if (ETHERNET + IPV6 + length > frame_length(context) || is_partial(udp, addresses))
         return XDP_PASS;
     flow = find6(ip, udp, rtp);
-    if (!flow || !is_for_us(context, data))
+    if (!flow || !has_way(context, flow, AF_INET6, context->ingress_ifindex, IPV6 + length, &route))
         return XDP_PASS;
-    if (!has_way(context, flow, AF_INET6, context->ingress_ifindex, IPV6 + length, &route))
+    if (!is_for_us(context, data, &route))
         return XDP_PASS;
     tally(flow, &route, udp, rtp);
     correct(udp, new_addresses6(ip, flow) + new_ports(udp, flow));
