@@ -7,12 +7,16 @@ far they came since the last look tells who had the packets.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 NOBODY = -1
+
+SEVERAL = 2
+"""Streams that tell something about their gate; one alone may have a phone that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Look:
     fails: frozenset[int] = frozenset()
     """Gates of which user space forwarded something that the kernel was given, and the kernel nothing."""
     ceased: frozenset[int] = frozenset()
-    """Those of them that had a stream that the kernel forwarded before."""
+    """Those of them with several streams that the kernel forwarded before."""
     hops: frozenset[bytes] = field(default_factory=frozenset)
     """Neighbours to whom the kernel sent."""
 
@@ -62,10 +66,11 @@ class Carried:
         missed = ~moved & (below != self._seen_below[slots])
         gates, before = self._gate[slots], self._carried[slots]
         works = frozenset(gates[moved].tolist())
+        ceased = Counter(gates[missed & before].tolist())
         found = Look(
             works,
             frozenset(gates[missed].tolist()) - works,
-            frozenset(gates[missed & before].tolist()) - works,
+            frozenset(gate for gate, streams in ceased.items() if streams >= SEVERAL) - works,
             frozenset(self._counts["hop"][slots[moved]].tolist()),
         )
         self._seen[slots], self._seen_below[slots] = now, below

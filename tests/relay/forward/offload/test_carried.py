@@ -56,7 +56,7 @@ def test_one_of_which_user_space_had_everything_is_not(
     below[RULE] += 1
     found = carried.look()
     assert not carried.carries(SLOT)
-    assert (set(found.works), set(found.fails), set(found.ceased)) == (set(), {GATE}, {GATE})
+    assert (set(found.works), set(found.fails), set(found.ceased)) == (set(), {GATE}, set())
     counts["packets"][SLOT] += 1
     assert carried.carries(SLOT)
     assert carried.look().works == {GATE}
@@ -78,6 +78,16 @@ def test_a_stream_that_the_kernel_never_forwarded_is_not_one_that_it_ceased_to(
     below[RULE] += 1
     found = carried.look()
     assert (set(found.fails), set(found.ceased)) == ({GATE}, set())
+
+
+def test_a_gate_of_which_several_streams_went_to_user_space_has_ceased_to_work(
+    carried: Carried, counts: NDArray[np.void], below: NDArray[np.uint64]
+) -> None:
+    carried.begin(OTHER_SLOT, OTHER_RULE, GATE)
+    counts["packets"][[SLOT, OTHER_SLOT]] += 1
+    carried.look()
+    below[[RULE, OTHER_RULE]] += 1
+    assert carried.look().ceased == {GATE}
 
 
 def test_a_gate_works_as_long_as_one_stream_does(
