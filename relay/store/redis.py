@@ -14,7 +14,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import MappingProxyType
 from typing import Any
 
 import redis
@@ -33,6 +32,10 @@ ATTEMPTS = 50
 """Others may be faster, but not so often."""
 TOGETHER = 500
 """Keys in one round trip."""
+AT_ONCE = 1000
+"""Keys that Redis looks at before it serves others."""
+LOOKS = 100
+"""Such looks at a time, when networks are counted: our thread has other things to do as well."""
 FOREIGN = "foreign"
 """Reason under which is counted what is no network and stood where one belongs."""
 
@@ -52,11 +55,13 @@ class RedisStore:
     """See ``Backend``. ``retention`` is seconds: what nobody learns from for so long is gone by itself."""
 
     shared = True
-    rows: Mapping[str, int] = MappingProxyType({})
-    """Not known: others add some, and they go by themselves."""
 
     def __init__(self, url: str, retention: float) -> None:
         self.errors: Counter[str] = Counter()
+        self.rows: Mapping[str, int] = {}
+        """As last counted: others add some, and they go by themselves."""
+        self._cursor = 0
+        self._counted = 0
         self._url = url
         self._retention = int(retention)
         self._sent: dict[bytes, tuple[bytes, tuple[Change, ...]]] = {}
@@ -95,7 +100,14 @@ class RedisStore:
             self._open().delete(*(PREFIX + key for key in keys))
 
     def trim(self, now: float) -> None:
-        """Redis does that itself: keys expire, and ``maxmemory`` is the operator's."""
+        """Redis does that itself: keys expire, and ``maxmemory`` is the operator's. Here they are counted."""
+        with self._errors(), suppress(redis.ResponseError):  # who may not count can learn all the same
+            for _ in range(LOOKS):
+                self._cursor, keys = self._open().scan(self._cursor, PREFIX + b"*", AT_ONCE)
+                self._counted += len(keys)
+                if self._cursor == 0:
+                    self.rows, self._counted = {"networks": self._counted}, 0
+                    return
 
     def close(self) -> None:
         """See ``Backend``."""

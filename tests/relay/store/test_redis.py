@@ -9,9 +9,11 @@ import pytest
 import redis
 
 from relay.memory.knowledge import Network
+from relay.store import redis as redis_store
 from relay.store.backend import Change, StoreError
 from relay.store.keeper import Keeper
 from relay.store.redis import PREFIX, RedisStore
+from tests.relay.memory.world import START
 from tests.relay.store.redis_server import Losing, RedisServer
 from tests.relay.store.stores import HOME, MONTH, WORK, learnt
 
@@ -142,6 +144,34 @@ def test_what_redis_refuses_for_one_network_is_done_for_the_others(
     allow(client, "allkeys")
     store.update({WORK: [learnt()]}, done)
     assert rows(store) == {HOME: 1, WORK: 1}
+    client.close()
+
+
+# How many there are.
+
+
+def test_networks_are_counted_a_part_at_a_time(
+    server: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "AT_ONCE", 50)
+    monkeypatch.setattr(redis_store, "LOOKS", 2)
+    client = server.client()
+    client.mset({b"of somebody else:%d" % number: b"" for number in range(300)})
+    client.close()
+    store.update({b"%16d" % number: [learnt()] for number in range(200)}, {})
+    store.trim(START)
+    assert store.rows == {}, "it is not through yet"
+    for _ in range(20):
+        store.trim(START)
+    assert store.rows == {"networks": 200}
+
+
+def test_who_may_not_count_can_learn(server: RedisServer, store: RedisStore) -> None:
+    client = server.client()
+    allow(client, "-scan")
+    store.update({HOME: [learnt()]}, {})
+    store.trim(START)
+    assert (store.rows, rows(store)) == ({}, {HOME: 1})
     client.close()
 
 
