@@ -107,9 +107,11 @@ def _desk(settings: Settings, engine: Engine) -> http.Desk | None:
     if not settings.feedback_token:
         return None
     try:
-        return http.Desk(secret.read(settings.feedback_token), engine.feedback, engine.memory.advise)
+        token = secret.read(settings.feedback_token)
     except secret.SecretError as error:
         raise OSError(f"--feedback-token: {error}") from error
+    counts = engine.memory.counts
+    return http.Desk(token, engine.feedback, engine.memory.advise, counts.feedback, counts.advice_refused)
 
 
 def spare_the_collector() -> None:

@@ -219,14 +219,15 @@ class Remembering:
         return advise(self.snapshot(identity), self._turn, time.time(), identity.site).reply()
 
     def advise(self, body: object) -> Reply:
-        """The same for a question over HTTP. Raises ``AdviceError``."""
+        """The same for a question over HTTP, as JSON or decoded. Raises ``AdviceError``."""
         try:
             self._throttle.admit(time.monotonic())
-            asked = parse_question(body)
+            asked = parse_question(_decoded(body, AdviceError))
         except AdviceError as error:
             self.counts.advice_refused[str(error.status)] += 1
             raise
-        return self.advice(Place(asked.received_from, asked.network, family_of(asked.user_agent)))
+        agent = family_of(asked.user_agent)
+        return self.advice(Place(asked.received_from, asked.network, agent, asked.sip_transport))
 
     # Told.
 
@@ -296,7 +297,10 @@ class Remembering:
         self.counts.moves["unanswered"] += sum(one.moves_failed for one in seen)
 
     def feedback(self, body: object, find: Callable[[str], Call | None]) -> None:
-        """What an app says of a leg. ``find`` gives the call with an id. Raises ``FeedbackError``."""
+        """What an app says of a leg, as JSON or decoded. ``find`` gives the call with an id.
+
+        Raises ``FeedbackError``.
+        """
         try:
             self._feedback(body, find)
         except FeedbackError as error:
@@ -307,7 +311,7 @@ class Remembering:
     def _feedback(self, body: object, find: Callable[[str], Call | None]) -> None:
         now = time.monotonic()
         self._claims.admit(now)
-        said = parse(body)
+        said = parse(_decoded(body, FeedbackError))
         if self.keeper is None:
             return
         call = find(said.call_id)
@@ -366,6 +370,16 @@ class Remembering:
             raise NgError(NO_NETWORK)
         self.keeper.forget(identity.network)
         return {"result": "ok"}
+
+
+def _decoded(body: object, refused: type[AdviceError | FeedbackError]) -> object:
+    """What came by HTTP is JSON yet."""
+    if not isinstance(body, bytes):
+        return body
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise refused("the body is not JSON", 400) from error
 
 
 def _place(request: Request) -> Place:
