@@ -51,7 +51,14 @@ from relay.store.sqlite import SqliteStore
 log = logging.getLogger("icerelay.memory")
 
 OFF = "off"
-COMMANDS = frozenset(("advice", "feedback", "forget"))
+COMMANDS = frozenset(("advice", "feedback", "forget", "memory"))
+SAID = {
+    "off": "off by command, the static policy holds",
+    "on": "on again by command",
+    "rotate": "a new secret by command: nothing of what is stored can be read any more",
+    "reload": "the secret was read again by command",
+}
+"""What the log says of actions of the command ``memory``."""
 DAY = 86400.0
 SHOWN = 4
 """Bytes of a network's hash that people are shown: enough to tell networks apart, too few to look one up."""
@@ -115,6 +122,9 @@ class Remembering:
     def __init__(self, settings: Settings) -> None:
         self.counts = Counts()
         self.keeper: Keeper | None = None
+        """None where the memory is off: by the configuration, by command, or for want of a secret."""
+        self._kept: Keeper | None = None
+        self._secret_file = settings.memory_secret or f"{settings.memory}.secret"
         self._secret = b""
         self._turn = settings.advice_turn
         self._claims = Claims()
@@ -122,24 +132,27 @@ class Remembering:
         self._look: _Look | None = None
         if settings.memory != OFF:
             try:
-                self._secret = _secret(settings)
+                self._secret = (secret.read if settings.memory_secret else secret.read_or_make)(
+                    self._secret_file
+                )
             except secret.SecretError as error:
                 log.error("memory is off, the static policy holds: %s", error)
             else:
-                self.keeper = Keeper(_backend(settings))
+                self.keeper = self._kept = Keeper(_backend(settings))
         self._everyone = everyone(self._secret)
 
     def stop(self) -> None:
         """Store what waits."""
-        if self.keeper is not None:
-            self.keeper.stop()
+        if self._kept is not None:
+            self._kept.stop()
 
     # Asked.
 
     def identity(self, place: Place) -> Identity:
         """The hashes that stand for a place."""
-        if self.keeper is None:
-            return NOWHERE
+        return NOWHERE if self.keeper is None else self._identify(place)
+
+    def _identify(self, place: Place) -> Identity:
         return identify(self._secret, place.network, place.address, place.family, place.transport)
 
     def snapshot(self, identity: Identity) -> Snapshot:
@@ -343,6 +356,8 @@ class Remembering:
             return {**self.advice(place), "result": "ok"}
         if request.command == "forget":
             return self._forget(place)
+        if request.command == "memory":
+            return self._memory(request.action)
         body = {**request.feedback, "call-id": request.call_id, "network": request.network}
         try:
             self.feedback(body, find)
@@ -363,13 +378,32 @@ class Remembering:
         return "ok"
 
     def _forget(self, place: Place) -> Reply:
-        if self.keeper is None:
+        if self._kept is None:
             raise NgError(NO_MEMORY)
-        identity = self.identity(place)
+        identity = self._identify(place)
         if identity.network is None:
             raise NgError(NO_NETWORK)
-        self.keeper.forget(identity.network)
+        self._kept.forget(identity.network)
         return {"result": "ok"}
+
+    def _memory(self, action: str | None) -> Reply:
+        """Whether it is on, after ``action``, if there is one."""
+        if action is not None:
+            self._act(action)
+        return {"memory": "off" if self.keeper is None else "on", "result": "ok"}
+
+    def _act(self, action: str) -> None:
+        if self._kept is None:
+            raise NgError(NO_MEMORY)
+        if action in ("on", "off"):
+            self.keeper = self._kept if action == "on" else None
+        else:
+            try:
+                self._secret = (secret.renew if action == "rotate" else secret.read)(self._secret_file)
+            except secret.SecretError as error:
+                raise NgError(str(error)) from error
+            self._everyone = everyone(self._secret)
+        log.warning("memory: %s", SAID[action])
 
 
 def _decoded(body: object, refused: type[AdviceError | FeedbackError]) -> object:
@@ -406,12 +440,6 @@ def _told(network: Network | None, report: Report, now: float) -> Network:
 
 def _works(rows: int, alpha: float, beta: float) -> bool:
     return rows >= KNOWN_WELL and surely_above(0.5, alpha, beta)
-
-
-def _secret(settings: Settings) -> bytes:
-    if settings.memory_secret:
-        return secret.read(settings.memory_secret)
-    return secret.read_or_make(f"{settings.memory}.secret")
 
 
 def _backend(settings: Settings) -> Backend:
