@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 import click
@@ -11,6 +11,7 @@ import click
 from relay.config import ConfigError, Loaded, load, rtpengine
 from relay.config.options import OPTIONS, Listen, Option, machine_addresses, parse_listen
 from relay.config.settings import LISTEN_NG
+from relay.ng.words import ACTIONS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,15 +98,21 @@ def bench(arguments: tuple[str, ...]) -> None:
     sys.exit(measuring.main(list(arguments)))
 
 
+def _listening(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say where the relay is asked."""
+    section = click.option("--config-section", metavar="NAME", help="Section of it to use.")
+    file = click.option("--config-file", metavar="FILE", help="The relay's, to find out where it listens.")
+    address = click.option(
+        "--listen-ng",
+        metavar="[ADDR:]PORT",
+        help="Where the relay listens, as for icerelay serve. [127.0.0.1:2223]",
+    )
+    return address(file(section(command)))
+
+
 @main.command()
 @click.argument("call_id", metavar="CALL-ID")
-@click.option(
-    "--listen-ng",
-    metavar="[ADDR:]PORT",
-    help="Where the relay listens, as for icerelay serve. [127.0.0.1:2223]",
-)
-@click.option("--config-file", metavar="FILE", help="The relay's, to find out where it listens.")
-@click.option("--config-section", metavar="NAME", help="Section of it to use.")
+@_listening
 def explain(call_id: str, listen_ng: str | None, config_file: str | None, config_section: str | None) -> None:
     """Say why ICE of a call that runs went as it did."""
     from relay.explain import ExplainError, ask, lines
@@ -116,6 +123,32 @@ def explain(call_id: str, listen_ng: str | None, config_file: str | None, config
     except ExplainError as error:
         click.echo(f"icerelay: {error}", err=True)
         sys.exit(1)
+
+
+@main.command()
+@click.argument("action", type=click.Choice(list(ACTIONS)), required=False)
+@_listening
+def memory(
+    action: str | None, listen_ng: str | None, config_file: str | None, config_section: str | None
+) -> None:
+    """Switch the memory of a running relay off or on again, or give it another secret; without a word, say
+    whether it is on.
+
+    off: nothing is learnt or used until "on" or a restart. rotate: a new secret is written, and nothing of
+    what is stored can be read any more. reload: the secret was changed by somebody else, read it again.
+    """
+    from relay.asking import AskError, ask
+    from relay.sentences import printable
+
+    command = {"command": "memory", "action": action} if action else {"command": "memory"}
+    try:
+        reply = ask(_listens(listen_ng, config_file, config_section), command)
+        if reply.get("result") != "ok":
+            raise AskError(f"the relay refused: {printable(str(reply.get('error-reason')))}")
+    except AskError as error:
+        click.echo(f"icerelay: {error}", err=True)
+        sys.exit(1)
+    click.echo(f"the memory is {reply['memory']}")
 
 
 def _listens(listen_ng: str | None, config_file: str | None, section: str | None) -> Listen:

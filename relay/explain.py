@@ -5,25 +5,14 @@ One ``query`` over the ng protocol, as a proxy would send it; nothing of the cal
 
 from __future__ import annotations
 
-import secrets
-import socket
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from relay import asking
+from relay.asking import AskError, Report
 from relay.forward.rule import Address
-from relay.ng import bencode, message
 from relay.ng.bencode import Value
-from relay.ng.errors import UNKNOWN_CALL, NgError
+from relay.ng.errors import UNKNOWN_CALL
 from relay.sentences import because, candidate_table, printable
-
-PATIENCE = 1.0
-"""Seconds for one answer."""
-ATTEMPTS = 3
-"""A datagram may be lost."""
-LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Where a relay is reached that listens on every address of this machine."""
-
-Report = Mapping[str, Value]
 
 
 class ExplainError(Exception):
@@ -32,43 +21,16 @@ class ExplainError(Exception):
 
 def ask(ng: Address, call_id: str) -> Report:
     """What the relay at ``ng`` knows of a call. Raises ``ExplainError``."""
-    host, port = LOCAL.get(ng[0], ng[0]), ng[1]
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    cookie = secrets.token_hex(8).encode()
-    query = cookie + b" " + bencode.encode({"command": "query", "call-id": call_id})
     try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect((host, port))
-            reply = _reply(sock, cookie, query)
-    except OSError as error:
-        raise ExplainError(f"no relay answers at {place}: {error.strerror}; see --listen-ng") from error
-    if reply is None:
-        raise ExplainError(f"no relay answers at {place} within {ATTEMPTS * PATIENCE:g} s; see --listen-ng")
+        reply = asking.ask(ng, {"command": "query", "call-id": call_id})
+    except AskError as error:
+        raise ExplainError(str(error)) from error
     if reply.get("result") == "error":
-        reason = str(reply.get("error-reason"))
+        reason, where = str(reply.get("error-reason")), asking.place(ng)
         if reason == UNKNOWN_CALL:
-            raise ExplainError(f"the relay at {place} has no such call: it has ended, or never began")
-        raise ExplainError(f"the relay at {place} refused: {printable(reason)}")
+            raise ExplainError(f"the relay at {where} has no such call: it has ended, or never began")
+        raise ExplainError(f"the relay at {where} refused: {printable(reason)}")
     return reply
-
-
-def _reply(sock: socket.socket, cookie: bytes, query: bytes) -> Report | None:
-    for _ in range(ATTEMPTS):
-        sock.send(query)
-        end = time.monotonic() + PATIENCE
-        while (left := end - time.monotonic()) > 0:
-            sock.settimeout(left)
-            try:
-                parts = message.split(sock.recv(65536))
-            except TimeoutError:
-                break
-            if parts is None or parts[0] != cookie:
-                continue
-            try:
-                return message.decode(parts[1])[0]
-            except NgError as error:
-                raise ExplainError(f"a reply that is no ng message: {error.reason}") from error
-    return None
 
 
 def lines(report: Report) -> Iterator[str]:

@@ -9,8 +9,10 @@ from relay.ng.errors import BAD_LIMIT, NOT_DELETED, UNKNOWN_COMMAND, NgError
 from relay.ng.request import Request
 from sdp.values import valueclass
 
-COMMANDS = frozenset({"ping", "offer", "answer", "delete", "query", "list", "advice", "feedback", "forget"})
-"""The last three are about networks; the daemon carries them out."""
+COMMANDS = frozenset(
+    {"ping", "offer", "answer", "delete", "query", "list", "advice", "feedback", "forget", "memory"}
+)
+"""The last four are about networks; the daemon carries them out."""
 
 LIST_LIMIT = 32
 """Calls that ``list`` names where the proxy sets no limit."""

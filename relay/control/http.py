@@ -6,16 +6,20 @@ token. Advice is no GET: a URL ends in somebody's log, and ids of networks are n
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 
-import msgspec
 from aiohttp import web
 
 from relay.forward.rule import Address
 from relay.memory.advice import AdviceError
 from relay.memory.feedback import LARGEST, FeedbackError
+
+PATIENCE = 5.0
+"""Seconds that a body may take: it fits two packets."""
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -41,10 +45,13 @@ class Desk:
     """Where apps, and proxies for them, are listened to."""
 
     token: bytes
-    take: Callable[[object], None]
-    """Takes decoded feedback; raises ``FeedbackError``."""
-    advise: Callable[[object], Mapping[str, object]]
-    """Answers a decoded question; raises ``AdviceError``."""
+    take: Callable[[bytes], None]
+    """Takes feedback in JSON; raises ``FeedbackError``."""
+    advise: Callable[[bytes], Mapping[str, object]]
+    """Answers a question in JSON; raises ``AdviceError``."""
+    feedback_refused: Counter[str] = field(default_factory=Counter)
+    """What did not get as far, by status."""
+    advice_refused: Counter[str] = field(default_factory=Counter)
 
 
 async def start(
@@ -61,8 +68,9 @@ async def start(
     app.router.add_get("/ping", _ping)
     app.router.add_get("/metrics", _metrics(render))
     if desk is not None:
-        app.router.add_post("/v1/ice/feedback", _answering(desk.token, _taking(desk.take)))
-        app.router.add_post("/v1/ice/advice", _answering(desk.token, desk.advise))
+        taking = _answering(desk.token, _taking(desk.take), desk.feedback_refused)
+        app.router.add_post("/v1/ice/feedback", taking)
+        app.router.add_post("/v1/ice/advice", _answering(desk.token, desk.advise, desk.advice_refused))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -88,30 +96,41 @@ def _metrics(
     return metrics
 
 
-def _taking(take: Callable[[object], None]) -> Callable[[object], Mapping[str, object]]:
-    def taken(body: object) -> Mapping[str, object]:
+def _taking(take: Callable[[bytes], None]) -> Callable[[bytes], Mapping[str, object]]:
+    def taken(body: bytes) -> Mapping[str, object]:
         take(body)
         return {"result": "ok"}
 
     return taken
 
 
-def _answering(token: bytes, answer: Callable[[object], Mapping[str, object]]) -> Handler:
+def _answering(
+    token: bytes, answer: Callable[[bytes], Mapping[str, object]], refused: Counter[str]
+) -> Handler:
     wanted = b"Bearer " + token
 
     async def handle(request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not compare_digest(given, wanted):
+            refused["401"] += 1
             return _refused(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
         try:
-            found = answer(msgspec.json.decode(await request.read()))
+            async with asyncio.timeout(PATIENCE):
+                body = await request.read()
         except web.HTTPRequestEntityTooLarge:
+            refused["413"] += 1
             return _refused(413, f"at most {LARGEST} bytes")
+        except web.RequestPayloadError:  # chunks, or a compression, that are none
+            refused["400"] += 1
+            return _refused(400, "the body cannot be read", {"Connection": "close"})
+        except TimeoutError:
+            refused["408"] += 1
+            return _refused(408, f"the body takes more than {PATIENCE:g} s", {"Connection": "close"})
+        try:
+            found = answer(body)
         except (FeedbackError, AdviceError) as error:
             later = {"Retry-After": "1"} if error.status == 429 else {}
             return _refused(error.status, error.reason, later)
-        except msgspec.DecodeError:
-            return _refused(400, "the body is not JSON")
         return web.json_response(found)
 
     return handle

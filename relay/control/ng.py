@@ -2,6 +2,9 @@
 
 One datagram is one command. A repeated one gets the stored reply; whatever is
 wrong with a datagram, the answer says so, and the next one is served.
+
+What a log line of a refusal calls ``flood`` names its kind: the daemon's log
+shows the first of many.
 """
 
 from __future__ import annotations
@@ -99,10 +102,12 @@ class NgServer:
             self._remark(request, outcome)
             reply = _fitting(cookie, outcome.reply, encoding)
         except NgError as error:
-            log.info("refused: %s (from %s:%d)", error.reason, *peer[:2])
+            kind = {"flood": f"{error.reason} {peer[0]}"}
+            log.info("refused: %s (from %s:%d)", error.reason, *peer[:2], extra=kind)
             reply = self._failed(cookie, error.reason, encoding, peer)
-        except Exception:
-            log.exception("a command from %s:%d failed inside the relay", *peer[:2])
+        except Exception as error:
+            kind = {"flood": f"{type(error).__name__} {peer[0]}"}
+            log.exception("a command from %s:%d failed inside the relay", *peer[:2], extra=kind)
             reply = self._failed(cookie, INTERNAL_ERROR, encoding, peer)
         self._count(peer[0], command, self.clock() - started)
         return reply

@@ -74,7 +74,8 @@ class NgSocket:
         try:
             self._socket.sendmsg([reply], [_answer_from(*item) for item in ancillary], 0, peer)
         except OSError as error:
-            log.warning("ng reply to %s:%d not sent: %s", peer[0], peer[1], error.strerror)
+            kind = {"flood": f"reply {error.strerror}"}
+            log.warning("ng reply to %s:%d not sent: %s", peer[0], peer[1], error.strerror, extra=kind)
 
 
 def _answer_from(level: int, kind: int, value: bytes) -> tuple[int, int, bytes]:

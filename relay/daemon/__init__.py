@@ -19,6 +19,7 @@ from relay.config import Settings
 from relay.control import http
 from relay.control.ng import NgServer
 from relay.control.udp import NgSocket
+from relay.daemon import logs
 from relay.daemon.engine import Engine
 from relay.daemon.scrape import snapshot
 from relay.metrics.collector import renderer
@@ -35,17 +36,17 @@ GARBAGE = 50_000
 def serve(settings: Settings, notices: Sequence[str] = ()) -> int:
     """Run in the foreground until SIGTERM or SIGINT. Returns the exit status."""
     faulthandler.enable(all_threads=False)
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-    )
+    flood = logs.start(settings.log_level)
     for notice in (*notices, *_raise_descriptor_limit(settings)):
         log.warning("%s", notice)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings))
+            runner.run(_run(settings, flood))
     except OSError as error:
         log.error("cannot start: %s", error)
         return CANNOT_START
+    finally:
+        flood.sum_up(at_once=True)
     return 0
 
 
@@ -62,7 +63,7 @@ def _raise_descriptor_limit(settings: Settings) -> list[str]:
     ]
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, flood: logs.Flood) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,6 +75,7 @@ async def _run(settings: Settings) -> None:
     ng = NgServer(engine.execute)
     async with contextlib.AsyncExitStack() as opened:
         opened.callback(engine.stop)
+        opened.callback(asyncio.create_task(_sum_up(flood)).cancel)
         engine.machine.probe()
         for host, port in settings.listen_ng:
             try:
@@ -94,14 +96,22 @@ async def _run(settings: Settings) -> None:
         log.info("stopping")
 
 
+async def _sum_up(flood: logs.Flood) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        flood.sum_up()
+
+
 def _desk(settings: Settings, engine: Engine) -> http.Desk | None:
     """Where apps are listened to. Raises ``OSError`` where the token cannot be read."""
     if not settings.feedback_token:
         return None
     try:
-        return http.Desk(secret.read(settings.feedback_token), engine.feedback, engine.memory.advise)
+        token = secret.read(settings.feedback_token)
     except secret.SecretError as error:
         raise OSError(f"--feedback-token: {error}") from error
+    counts = engine.memory.counts
+    return http.Desk(token, engine.feedback, engine.memory.advise, counts.feedback, counts.advice_refused)
 
 
 def spare_the_collector() -> None:

@@ -50,7 +50,8 @@ class Computing:
     def _run(self, job: Job) -> None:
         try:
             job.run()
-        except Exception:
-            log.exception("dtls handshake broke off call-id=%s", job.call_id)
+        except Exception as error:
+            kind = {"flood": type(error).__name__}
+            log.exception("dtls handshake broke off call-id=%s", job.call_id, extra=kind)
         self._done.append(job)
         self.notify()

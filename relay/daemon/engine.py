@@ -270,7 +270,8 @@ class Engine:
         failures = self.registry.handshakes.failures
         for one in failures:
             where = (one.call_id, one.tag, one.media)
-            log.warning("dtls failed call-id=%s tag=%s media=%d reason=%s", *where, one.reason)
+            kind = {"flood": f"dtls {one.reason} {one.call_id}"}
+            log.warning("dtls failed call-id=%s tag=%s media=%d reason=%s", *where, one.reason, extra=kind)
         failures.clear()
 
     def _plan_checks(self) -> None:

@@ -56,7 +56,7 @@ class Machine:
             else:
                 sockets = list(self.pool.open_pair(at.address, tos))
         except PortError as error:
-            log.error("%s", error)
+            log.error("%s", error, extra={"flood": str(error)})
             # "Ran out of ports" sends a proxy to its next node, which is right for descriptors as well.
             exhausted = isinstance(error, (PortsExhausted, DescriptorLimit))
             raise OutOfPorts(str(error), exhausted and not isinstance(error, PortsTaken)) from error
@@ -65,7 +65,7 @@ class Machine:
             for sock in sockets:
                 opened.append(self._hand_over(sock, at, worker))
         except (PlaneFull, OSError) as error:
-            log.error("%s", error)
+            log.error("%s", error, extra={"flood": str(error)})
             self.close(*opened)
             for sock in sockets[len(opened) :]:
                 number: int = sock.getsockname()[1]
@@ -95,7 +95,7 @@ class Machine:
         try:
             return self.plane.allocate()
         except PlaneFull as error:
-            log.error("%s", error)
+            log.error("%s", error, extra={"flood": str(error)})
             raise OutOfPorts(str(error), exhausted=True) from error
 
     def apply(self, changes: Sequence[Change]) -> None:
@@ -129,7 +129,7 @@ class Machine:
         try:
             return self.plane.open_keys(profile, receive, send, after)
         except (SrtpUnavailable, SrtpError, PlaneFull) as error:
-            log.error("SRTP: %s", error)
+            log.error("SRTP: %s", error, extra={"flood": str(error)})
             raise KeysRefused(str(error)) from error
 
     def close_keys(self, keys: int) -> None:

@@ -51,7 +51,14 @@ from relay.store.sqlite import SqliteStore
 log = logging.getLogger("icerelay.memory")
 
 OFF = "off"
-COMMANDS = frozenset(("advice", "feedback", "forget"))
+COMMANDS = frozenset(("advice", "feedback", "forget", "memory"))
+SAID = {
+    "off": "off by command, the static policy holds",
+    "on": "on again by command",
+    "rotate": "a new secret by command: nothing of what is stored can be read any more",
+    "reload": "the secret was read again by command",
+}
+"""What the log says of actions of the command ``memory``."""
 DAY = 86400.0
 SHOWN = 4
 """Bytes of a network's hash that people are shown: enough to tell networks apart, too few to look one up."""
@@ -115,6 +122,9 @@ class Remembering:
     def __init__(self, settings: Settings) -> None:
         self.counts = Counts()
         self.keeper: Keeper | None = None
+        """None where the memory is off: by the configuration, by command, or for want of a secret."""
+        self._kept: Keeper | None = None
+        self._secret_file = settings.memory_secret or f"{settings.memory}.secret"
         self._secret = b""
         self._turn = settings.advice_turn
         self._claims = Claims()
@@ -122,24 +132,27 @@ class Remembering:
         self._look: _Look | None = None
         if settings.memory != OFF:
             try:
-                self._secret = _secret(settings)
+                self._secret = (secret.read if settings.memory_secret else secret.read_or_make)(
+                    self._secret_file
+                )
             except secret.SecretError as error:
                 log.error("memory is off, the static policy holds: %s", error)
             else:
-                self.keeper = Keeper(_backend(settings))
+                self.keeper = self._kept = Keeper(_backend(settings))
         self._everyone = everyone(self._secret)
 
     def stop(self) -> None:
         """Store what waits."""
-        if self.keeper is not None:
-            self.keeper.stop()
+        if self._kept is not None:
+            self._kept.stop()
 
     # Asked.
 
     def identity(self, place: Place) -> Identity:
         """The hashes that stand for a place."""
-        if self.keeper is None:
-            return NOWHERE
+        return NOWHERE if self.keeper is None else self._identify(place)
+
+    def _identify(self, place: Place) -> Identity:
         return identify(self._secret, place.network, place.address, place.family, place.transport)
 
     def snapshot(self, identity: Identity) -> Snapshot:
@@ -219,14 +232,15 @@ class Remembering:
         return advise(self.snapshot(identity), self._turn, time.time(), identity.site).reply()
 
     def advise(self, body: object) -> Reply:
-        """The same for a question over HTTP. Raises ``AdviceError``."""
+        """The same for a question over HTTP, as JSON or decoded. Raises ``AdviceError``."""
         try:
             self._throttle.admit(time.monotonic())
-            asked = parse_question(body)
+            asked = parse_question(_decoded(body, AdviceError))
         except AdviceError as error:
             self.counts.advice_refused[str(error.status)] += 1
             raise
-        return self.advice(Place(asked.received_from, asked.network, family_of(asked.user_agent)))
+        agent = family_of(asked.user_agent)
+        return self.advice(Place(asked.received_from, asked.network, agent, asked.sip_transport))
 
     # Told.
 
@@ -296,7 +310,10 @@ class Remembering:
         self.counts.moves["unanswered"] += sum(one.moves_failed for one in seen)
 
     def feedback(self, body: object, find: Callable[[str], Call | None]) -> None:
-        """What an app says of a leg. ``find`` gives the call with an id. Raises ``FeedbackError``."""
+        """What an app says of a leg, as JSON or decoded. ``find`` gives the call with an id.
+
+        Raises ``FeedbackError``.
+        """
         try:
             self._feedback(body, find)
         except FeedbackError as error:
@@ -307,7 +324,7 @@ class Remembering:
     def _feedback(self, body: object, find: Callable[[str], Call | None]) -> None:
         now = time.monotonic()
         self._claims.admit(now)
-        said = parse(body)
+        said = parse(_decoded(body, FeedbackError))
         if self.keeper is None:
             return
         call = find(said.call_id)
@@ -339,6 +356,8 @@ class Remembering:
             return {**self.advice(place), "result": "ok"}
         if request.command == "forget":
             return self._forget(place)
+        if request.command == "memory":
+            return self._memory(request.action)
         body = {**request.feedback, "call-id": request.call_id, "network": request.network}
         try:
             self.feedback(body, find)
@@ -359,13 +378,42 @@ class Remembering:
         return "ok"
 
     def _forget(self, place: Place) -> Reply:
-        if self.keeper is None:
+        if self._kept is None:
             raise NgError(NO_MEMORY)
-        identity = self.identity(place)
+        identity = self._identify(place)
         if identity.network is None:
             raise NgError(NO_NETWORK)
-        self.keeper.forget(identity.network)
+        self._kept.forget(identity.network)
         return {"result": "ok"}
+
+    def _memory(self, action: str | None) -> Reply:
+        """Whether it is on, after ``action``, if there is one."""
+        if action is not None:
+            self._act(action)
+        return {"memory": "off" if self.keeper is None else "on", "result": "ok"}
+
+    def _act(self, action: str) -> None:
+        if self._kept is None:
+            raise NgError(NO_MEMORY)
+        if action in ("on", "off"):
+            self.keeper = self._kept if action == "on" else None
+        else:
+            try:
+                self._secret = (secret.renew if action == "rotate" else secret.read)(self._secret_file)
+            except secret.SecretError as error:
+                raise NgError(str(error)) from error
+            self._everyone = everyone(self._secret)
+        log.warning("memory: %s", SAID[action])
+
+
+def _decoded(body: object, refused: type[AdviceError | FeedbackError]) -> object:
+    """What came by HTTP is JSON yet."""
+    if not isinstance(body, bytes):
+        return body
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise refused("the body is not JSON", 400) from error
 
 
 def _place(request: Request) -> Place:
@@ -392,12 +440,6 @@ def _told(network: Network | None, report: Report, now: float) -> Network:
 
 def _works(rows: int, alpha: float, beta: float) -> bool:
     return rows >= KNOWN_WELL and surely_above(0.5, alpha, beta)
-
-
-def _secret(settings: Settings) -> bytes:
-    if settings.memory_secret:
-        return secret.read(settings.memory_secret)
-    return secret.read_or_make(f"{settings.memory}.secret")
 
 
 def _backend(settings: Settings) -> Backend:

@@ -84,7 +84,7 @@ def _memory(memory: Remembering) -> MemoryFacts:
         at_hand=keeper.networks if keeper is not None else 0,
         waiting=keeper.waiting if keeper is not None else 0,
         lost=keeper.lost if keeper is not None else 0,
-        errors=keeper.errors if keeper is not None else {},
+        errors=dict(keeper.errors) if keeper is not None else {},
         working=keeper is not None and not keeper.broken,
     )
 

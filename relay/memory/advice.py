@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from relay.memory.arms import UDP
 from relay.memory.decision import KNOWN_WELL, Snapshot, belief, direct_works
-from relay.memory.identity import LONGEST_NETWORK
+from relay.memory.identity import LONGEST_NETWORK, TRANSPORTS
 from relay.memory.knowledge import comes_straight
 
 WORKS = 0.5
@@ -42,19 +42,41 @@ class Question:
     user_agent: str | None
     received_from: str | None
     """An IP address."""
+    sip_transport: str = ""
+    """One of ``TRANSPORTS``, or empty."""
 
 
 def parse(body: object) -> Question:
     """Raises ``AdviceError`` that names what to change. Keys that are not known are passed over."""
     if not isinstance(body, Mapping):
         raise AdviceError("a question is a dictionary", 400)
-    source = _text(body, "received-from", 64)
-    if source is not None:
-        try:
-            source = str(ipaddress.ip_address(source.removeprefix("[").removesuffix("]")))
-        except ValueError as error:
-            raise AdviceError("received-from is an IP address", 400) from error
-    return Question(_text(body, "network", LONGEST_NETWORK), _text(body, "user-agent", LONGEST_AGENT), source)
+    return Question(
+        _text(body, "network", LONGEST_NETWORK),
+        _text(body, "user-agent", LONGEST_AGENT),
+        _address(body, "received-from"),
+        _transport(body, "sip-transport"),
+    )
+
+
+def _address(body: Mapping[object, object], name: str) -> str | None:
+    text = _text(body, name, 64)
+    if text is None:
+        return None
+    try:
+        if "%" in text:
+            raise ValueError("an address with a scope means nothing elsewhere")
+        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError as error:
+        raise AdviceError(f"{name} is an IP address", 400) from error
+
+
+def _transport(body: Mapping[object, object], name: str) -> str:
+    value = body.get(name)
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str) or value.lower() not in TRANSPORTS:
+        raise AdviceError(f"{name} is one of {', '.join(TRANSPORTS)}", 400)
+    return value.lower()
 
 
 def _text(body: Mapping[object, object], name: str, longest: int) -> str | None:

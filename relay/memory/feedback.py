@@ -73,7 +73,8 @@ def parse(body: object) -> Feedback:
     call_id, tag, network = (_text(body, name) for name in ("call-id", "tag", "network"))
     if not call_id or (tag is None and network is None):
         raise FeedbackError("say which leg: call-id, and tag or network", 400)
-    ok = YES.get(str(body.get("ok")).lower())
+    told = body.get("ok")
+    ok = YES.get(told.lower()) if isinstance(told, str) else bool(told) if told in (0, 1) else None
     if ok is None:
         raise FeedbackError("say ok: yes or no", 400)
     kind = _text(body, "kind")

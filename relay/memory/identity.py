@@ -20,6 +20,8 @@ SITE = 8
 """Bytes of the hash of a site; it tells apart a few within one network."""
 LONGEST_FAMILY = 24
 """Letters of a user-agent family."""
+TRANSPORTS = ("udp", "tcp", "tls", "sctp", "ws", "wss")
+"""How signalling may come: those of SIP, as Kamailio writes them."""
 
 _PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
 _VERSION = re.compile(r"[-._]?v?[0-9].*$")

@@ -62,7 +62,7 @@ def metrics(now: MemoryFacts) -> Iterator[Metric]:
     yield _total("icerelay_ice_consent_lost_total", "Paths that lost consent (RFC 7675)", now.consent_lost)
     yield _total("icerelay_memory_records_total", "Answered legs with ICE that ended", now.records)
     yield GaugeMetricFamily("icerelay_memory_networks", "Networks whose memory is at hand", now.at_hand)
-    rows = GaugeMetricFamily("icerelay_ice_memory_rows", "Rows of the memory's file", labels=["table"])
+    rows = GaugeMetricFamily("icerelay_ice_memory_rows", "Rows of the memory, by table", labels=["table"])
     for table, count in now.rows.items():
         rows.add_metric([table], count)
     yield rows

@@ -74,6 +74,8 @@ class Request:
     """By which the sender's signalling came: a word of ``words.SIP_TRANSPORT``."""
     ice_advice: bool = False
     """The sender's app wants to know what to gather for its next call."""
+    action: str | None = None
+    """Of the command ``memory``: a word of ``words.ACTIONS``."""
     feedback: Mapping[str, Value] = field(default_factory=dict, hash=False)
     """Of the command ``feedback``: what its keys ``FEEDBACK`` say. Of others, what ``ice-feedback`` says."""
     transport_protocol: str | None = None
@@ -445,6 +447,7 @@ _READERS: dict[str, Callable[[_Options], object]] = {
     "network-legs": _Options.network_legs,
     "user-agent": lambda options: options.identifier("user-agent", MAX_USER_AGENT),
     "sip-transport": _choice("sip-transport", words.SIP_TRANSPORT),
+    "action": _choice("action", words.ACTIONS),
     "ice-advice": lambda options: options.choice("ice-advice", words.ICE_ADVICE) == "yes",
     "dtls": _choice("dtls", words.DTLS),
     "dtls-reverse": _choice("dtls-reverse", words.DTLS),

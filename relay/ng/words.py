@@ -117,6 +117,9 @@ ICE_ADVICE = {
 
 SIP_TRANSPORT = {word: word for word in ("udp", "tcp", "tls", "sctp", "ws", "wss")}
 
+ACTIONS = {word: word for word in ("on", "off", "rotate", "reload")}
+"""Of the command ``memory``."""
+
 FEEDBACK = ("tag", "ok", "kind", "ms", "wifi/cell", "lost", "rtt")
 """Keys that only the command ``feedback`` has. Elsewhere they stand in ``ice-feedback``."""
 

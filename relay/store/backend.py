@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
@@ -33,6 +34,8 @@ class Backend(Protocol):
 
     shared: bool
     """Others write there as well."""
+    errors: Counter[str]
+    """What was found wrong, by reason. Who calls counts each ``StoreError`` there as well."""
 
     @property
     def rows(self) -> Mapping[str, int]:

@@ -16,7 +16,7 @@ import functools
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from relay.memory.knowledge import Network
@@ -47,7 +47,7 @@ class Keeper:
     """The memory at hand. All methods but ``recall_all``, ``stop`` and ``settle`` take microseconds."""
 
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.time) -> None:
-        self.errors: Counter[str] = Counter()
+        self.errors = backend.errors
         """Failures of the store, by reason."""
         self.lost = 0
         """Changes, records and look-ups for which no room was left."""

@@ -3,13 +3,17 @@
 Relays add to one network at the same time. Each reads a state, computes the
 next, and writes it only if the one it read is still there; else it does so
 again. The rules of learning so exist once, in ``relay.memory.knowledge``.
+
+A reply that gets lost leaves open whether the state was written. If the next
+look finds the very state that was sent, it was.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import MappingProxyType
 from typing import Any
 
 import redis
@@ -19,6 +23,8 @@ from relay.memory.knowledge import Network
 from relay.memory.record import Record
 from relay.store.backend import Change, StoreError, applied
 
+log = logging.getLogger("icerelay.memory")
+
 PREFIX = b"icerelay:network:"
 PATIENCE = 1.0
 """Seconds for one answer of Redis."""
@@ -26,24 +32,40 @@ ATTEMPTS = 50
 """Others may be faster, but not so often."""
 TOGETHER = 500
 """Keys in one round trip."""
+AT_ONCE = 1000
+"""Keys that Redis looks at before it serves others."""
+LOOKS = 100
+"""Such looks at a time, when networks are counted: our thread has other things to do as well."""
+FOREIGN = "foreign"
+"""Reason under which is counted what is no network and stood where one belongs."""
 
 _SWAP = """
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+local there = redis.pcall('GET', KEYS[1])
+local foreign = type(there) == 'table' and string.find(there.err, 'WRONGTYPE', 1, true)
+if foreign then there = '' elseif type(there) == 'table' then return there end
+if (there or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
+return foreign and 2 or 1
 """
+"""0: it is another state by now; 1: written; 2: written over something that is no string, which ``MGET``
+says is nothing."""
 
 
 class RedisStore:
     """See ``Backend``. ``retention`` is seconds: what nobody learns from for so long is gone by itself."""
 
     shared = True
-    rows: Mapping[str, int] = MappingProxyType({})
-    """Not known: others add some, and they go by themselves."""
 
     def __init__(self, url: str, retention: float) -> None:
+        self.errors: Counter[str] = Counter()
+        self.rows: Mapping[str, int] = {}
+        """As last counted: others add some, and they go by themselves."""
+        self._cursor = 0
+        self._counted = 0
         self._url = url
         self._retention = int(retention)
+        self._sent: dict[bytes, tuple[bytes, tuple[Change, ...]]] = {}
+        """By key, the state that may have been written, and the changes in it: no reply came."""
         self._client: Any = None  # redis-py's own annotations know no difference of bytes and awaitables
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Network]:
@@ -73,10 +95,19 @@ class RedisStore:
     def forget(self, keys: Sequence[bytes]) -> None:
         """See ``Backend``."""
         with self._errors():
+            for key in keys:
+                self._sent.pop(key, None)
             self._open().delete(*(PREFIX + key for key in keys))
 
     def trim(self, now: float) -> None:
-        """Redis does that itself: keys expire, and ``maxmemory`` is the operator's."""
+        """Redis does that itself: keys expire, and ``maxmemory`` is the operator's. Here they are counted."""
+        with self._errors(), suppress(redis.ResponseError):  # who may not count can learn all the same
+            for _ in range(LOOKS):
+                self._cursor, keys = self._open().scan(self._cursor, PREFIX + b"*", AT_ONCE)
+                self._counted += len(keys)
+                if self._cursor == 0:
+                    self.rows, self._counted = {"networks": self._counted}, 0
+                    return
 
     def close(self) -> None:
         """See ``Backend``."""
@@ -98,15 +129,47 @@ class RedisStore:
     def _swap(
         self, keys: Sequence[bytes], changes: Mapping[bytes, Sequence[Change]], done: dict[bytes, Network]
     ) -> None:
-        after = {}
+        """One attempt for each key. What one of them meets keeps no other from being ``done``."""
+        after, unread = {}, set()
         pipeline = self._open().pipeline(transaction=False)
         for key, data in self._get(keys).items():
-            after[key] = applied(_decoded(data), changes[key])
+            known, left = _decoded(data), self._unsent(key, data, changes[key])
+            if known is not None and not left:
+                done[key] = known
+                continue
+            if data is not None and known is None:
+                unread.add(key)
+            after[key] = applied(known, left)
             new = knowledge.encode(after[key])
+            self._sent[key] = new, tuple(changes[key])
             pipeline.eval(_SWAP, 1, PREFIX + key, data or b"", new, self._retention)
-        for (key, state), swapped in zip(after.items(), pipeline.execute(), strict=True):
-            if swapped:
+        errors = []
+        for (key, state), result in zip(after.items(), pipeline.execute(raise_on_error=False), strict=True):
+            del self._sent[key]
+            if isinstance(result, redis.RedisError):
+                errors.append(result)
+            elif result:
                 done[key] = state
+                if result > 1 or key in unread:
+                    self._say_foreign()
+        if errors:
+            raise errors[0]
+
+    def _unsent(self, key: bytes, data: bytes | None, changes: Sequence[Change]) -> Sequence[Change]:
+        """Those of ``changes`` that are not in ``data`` yet."""
+        state, sent = self._sent.pop(key, (None, ()))
+        if state is not None and state == data and tuple(changes[: len(sent)]) == sent:
+            return changes[len(sent) :]
+        return changes
+
+    def _say_foreign(self) -> None:
+        if not self.errors[FOREIGN]:
+            log.warning(
+                "memory: something that is no network stood under a key of Redis that begins with %s, and "
+                "was replaced; there may be more of them: see icerelay_memory_errors_total",
+                PREFIX.decode(),
+            )
+        self.errors[FOREIGN] += 1
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

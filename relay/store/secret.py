@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,4 +39,23 @@ def read_or_make(path: str) -> bytes:
             raise SecretError(f"{path}: {error.strerror}") from error
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(FRESH) + "\n")
+    return read(path)
+
+
+def renew(path: str) -> bytes:
+    """Another secret in this file. Raises ``SecretError``; the old one is there then, and whole."""
+    file = Path(path).resolve()
+    try:
+        descriptor, beside = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # for us alone
+    except OSError as error:
+        raise SecretError(f"{path}: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secrets.token_hex(FRESH) + "\n")
+            new.flush()
+            os.fsync(descriptor)
+        os.replace(beside, file)
+    except OSError as error:
+        os.unlink(beside)
+        raise SecretError(f"{path}: {error.strerror}") from error
     return read(path)

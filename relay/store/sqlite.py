@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -53,6 +54,7 @@ class SqliteStore:
     shared = False
 
     def __init__(self, path: str, retention: float) -> None:
+        self.errors: Counter[str] = Counter()
         self._path = path
         self._retention = retention
         self._connection: sqlite3.Connection | None = None

@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -244,3 +246,34 @@ def test_a_memory_that_is_broken_is_one_line_in_the_log_and_calls_go_on(tmp_path
     assert daemon.stop() == 0
     assert daemon.log.count("ERROR icerelay.memory: ") == 1, daemon.log
     assert "Traceback" not in daemon.log
+
+
+def icerelay_memory(daemon: Daemon, *words: str) -> tuple[int, str]:
+    """Exit status and output of the subcommand."""
+    where = f"--listen-ng={daemon.ng[0]}:{daemon.ng[1]}"
+    command = [sys.executable, "-m", "relay.cli", "memory", *words, where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_an_operator_switches_the_memory_of_a_running_relay(remembering: Daemon, tmp_path: Path) -> None:
+    secret = tmp_path / "memory.db.secret"
+    assert icerelay_memory(remembering) == (0, "the memory is on\n")
+    assert icerelay_memory(remembering, "off") == (0, "the memory is off\n")
+    assert remembering.metric("icerelay_memory_working") == 0
+    assert advice(remembering, network="cafe") == UNKNOWN
+    assert icerelay_memory(remembering, "on") == (0, "the memory is on\n")
+    before = secret.read_text()
+    assert icerelay_memory(remembering, "rotate") == (0, "the memory is on\n")
+    assert secret.read_text() != before
+    secret.write_text("short\n")
+    status, said = icerelay_memory(remembering, "reload")
+    assert (status, "icerelay: the relay refused: " in said, "16 bytes or more" in said) == (1, True, True)
+    assert remembering.log.count("WARNING icerelay.memory: memory: ") == 3
+
+
+def test_who_switches_the_memory_of_no_relay_is_told_so(remembering: Daemon) -> None:
+    command = [sys.executable, "-m", "relay.cli", "memory", "off", f"--listen-ng={ADDRESS}:1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"icerelay: no relay answers at {ADDRESS}:1: Connection refused; see --listen-ng\n"

@@ -116,6 +116,11 @@ class App(Phone):
             request.headers.insert(1, ("Via", "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKelsewhere"))
         super().send_request(request, to)
 
+    def send_response(self, request: Message, reply: Message) -> None:
+        if self.network is not None:
+            reply.headers.append(("User-Agent", "App/1.0 (Phone; 7)"))
+        super().send_response(request, reply)
+
     def on_response(self, response: Message) -> None:
         if response.method == "REGISTER" and response.status == 200:
             self.advised.append(response.get("X-ICE-Advice"))

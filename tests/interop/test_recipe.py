@@ -92,6 +92,7 @@ def site(running: Site) -> Iterator[Site]:
 def networks(offer: Reply) -> dict[str, object]:
     """What an offer says of networks, and nothing else of the sender may have got in."""
     assert offer["ICE"] == "force"
+    assert offer["sip-transport"] == "udp"
     assert offer["flags"] == ["ICE-optimize"]
     assert offer["replace"] == ["origin"]
     return {key: offer[key] for key in ("network", "network-legs", "user-agent") if key in offer}
@@ -131,7 +132,10 @@ def test_a_relay_that_hangs_is_asked_once_and_phones_register(tmp_path: Path) ->
         for _ in range(3):
             app.register()
         assert set(app.advised) == {""}
-        silent.accept()[0].close()
+        with silent.accept()[0] as asked:
+            question = json.loads(asked.recv(4096).partition(b"\r\n\r\n")[2])
+        expected = {"network": "cafe", "user-agent": AGENT, "received-from": app.address[0]}
+        assert question == {**expected, "sip-transport": "udp"}
         silent.setblocking(False)
         with pytest.raises(BlockingIOError):
             silent.accept()
@@ -157,6 +161,15 @@ def test_the_network_of_one_of_them_may_be_unknown(site: Site) -> None:
     assert networks(site.offer_of_a_call(alice, bob)) == {"network-legs": ",hq"}
     assert networks(site.offer_of_a_call(bob, alice)) == {"network": "hq", "user-agent": AGENT}
     assert networks(site.offer_of_a_call(alice, carol)) == {}
+
+
+def test_a_phone_that_answers_is_known_by_the_same_words_as_when_it_calls(site: Site) -> None:
+    alice, bob = site.app("alice", 41), site.app("bob", 42, "hq")
+    alice.register()
+    bob.register()
+    site.offer_of_a_call(alice, bob)
+    (answer,) = [request for request in site.wire.requests if request["command"] == "answer"]
+    assert (answer["sip-transport"], answer["user-agent"]) == ("udp", AGENT)
 
 
 def test_each_device_of_a_user_has_a_network_of_its_own(site: Site) -> None:

@@ -107,7 +107,7 @@ def test_feedback_with_the_token_is_taken() -> None:
             assert (response.status, await response.json()) == (200, {"result": "ok"})
 
     served(visit, feedback)
-    assert told == [{"ok": True}]
+    assert told == [b'{"ok": true}']
 
 
 @pytest.mark.parametrize(
@@ -132,18 +132,6 @@ def test_a_body_that_is_too_large_is_refused(body: bytes) -> None:
     async def visit(client: ClientSession, url: str) -> None:
         async with client.post(url + PATH, data=body, headers=AUTHORIZED) as response:
             assert response.status == 413
-
-    served(visit, feedback)
-    assert told == []
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"not json"])
-def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
-    feedback, told = desk()
-
-    async def visit(client: ClientSession, url: str) -> None:
-        async with client.post(url + PATH, data=body, headers=AUTHORIZED) as response:
-            assert (response.status, (await response.json())["error-reason"]) == (400, "the body is not JSON")
 
     served(visit, feedback)
     assert told == []
@@ -184,7 +172,7 @@ def test_a_question_with_the_token_is_answered() -> None:
             assert await response.text() == '{"policy": "relay", "turn": ["turn:turn.example.org"]}'
 
     served(visit, advice)
-    assert told == [{"network": "cafe"}]
+    assert told == [b'{"network": "cafe"}']
 
 
 def test_without_the_token_nobody_is_advised() -> None:

@@ -45,6 +45,7 @@ def test_feedback_alone_advises_nothing() -> None:
 def test_a_question_of_a_proxy_is_understood() -> None:
     asked = {"network": "cafe", "user-agent": "App/1", "received-from": "[2001:db8::7]", "x": 1}
     assert parse(asked) == Question("cafe", "App/1", "2001:db8::7")
+    assert parse({**asked, "sip-transport": "TLS"}) == Question("cafe", "App/1", "2001:db8::7", "tls")
     assert parse({"network": "", "user-agent": None}) == Question(None, None, None)
 
 
@@ -57,6 +58,8 @@ def test_a_question_of_a_proxy_is_understood() -> None:
         ({"network": 7}, "network is a string"),
         ({"user-agent": "x" * 257}, "user-agent is a string of at most 256 bytes"),
         ({"received-from": "example.org"}, "received-from is an IP address"),
+        ({"received-from": "fe80::1%eth0"}, "received-from is an IP address"),
+        ({"sip-transport": "quic"}, "sip-transport is one of udp, tcp, tls, sctp, ws, wss"),
     ],
 )
 def test_what_is_wrong_with_a_question_is_named(body: object, reason: str) -> None:

@@ -45,6 +45,7 @@ def test_an_app_says_where_it_is_or_where_it_went(word: str, cellular: bool, mov
         ({"call-id": "c", "ok": 1}, "which leg"),
         ({"call-id": "c", "tag": "A"}, "say ok"),
         ({"call-id": "c", "tag": "A", "ok": "perhaps"}, "say ok"),
+        ({"call-id": "c", "tag": "A", "ok": 10**5000}, "say ok"),
         ({"call-id": "c", "tag": "A", "ok": 1, "kind": "pigeon"}, "kind is one of"),
         ({"call-id": "c", "tag": "A", "ok": 1, "wifi/cell": "lan"}, "wifi->cell"),
         ({"call-id": "c", "tag": "A", "ok": 1, "ms": -1}, "ms is a number from 0 to 65535"),
