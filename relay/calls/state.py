@@ -332,6 +332,8 @@ class Leg:
     """Legs that it exchanged descriptions with, the latest first: the first one hears it."""
     names: Names = field(default_factory=Names)
     answered: bool = False
+    spoke: bool = False
+    """Its peer described itself, be it as an offer or as an answer."""
     shares: int | None = None
     """The leg whose ports its peer was told as well: one description went to several phones."""
     hung_up_at: float | None = None
@@ -438,6 +440,12 @@ class Call:
     def answered(self) -> bool:
         """Some leg answered."""
         return any(leg.answered for leg in self.legs.values())
+
+    @property
+    def established(self) -> bool:
+        """Two parties that talk to each other are known. A proxy may have called the answer an offer as well."""
+        spoke = {leg.id for leg in self.legs.values() if leg.spoke}
+        return self.answered or any(not spoke.isdisjoint(self.legs[id].links) for id in spoke)
 
 
 def link(one: Leg, other: Leg) -> None:

@@ -17,7 +17,7 @@ class Timers:
     silent_timeout: float = 3600.0
     """No packet, and every peer is on hold."""
     offer_timeout: float = 3600.0
-    """No answer."""
+    """Only one party has described itself."""
     final_timeout: float = 0.0
     """Age."""
     delete_delay: float = 30.0
@@ -33,7 +33,7 @@ def expired(call: Call, timers: Timers, now: float, last_packet: Callable[[int],
         return "deleted"
     if timers.final_timeout and now - call.started >= timers.final_timeout:
         return "final timeout"
-    if not call.answered:
+    if not call.established:
         return _over("offer timeout", timers.offer_timeout, now - call.last_signal)
     return _silent(call, timers, now, last_packet)
 

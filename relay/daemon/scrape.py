@@ -27,7 +27,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
     calls = engine.registry.calls.values()
     legs = [leg for call in calls for leg in call.legs.values()]
     medias = [media for leg in legs for media in leg.medias if media.streams]
-    answered = sum(call.answered for call in calls)
+    answered = sum(call.established for call in calls)
     pool, tiered = engine.machine.pool, engine.tiered
     handshakes = engine.registry.handshakes
     return Snapshot(

@@ -59,22 +59,13 @@ class Tapped(Wire):
         return [request for request in self.requests if request["command"] == "offer"]
 
 
-class Proxy:
-    """The example with nothing changed but addresses and the token."""
+class Scripted:
+    """Kamailio that runs an example with nothing changed but what `values` says."""
 
-    def __init__(self, runtime: Path, relay: Address, http: Address) -> None:
+    def __init__(self, runtime: Path, example: Path, values: dict[str, str]) -> None:
         self.address: Address = (HOST, free_port(HOST))
         script = runtime / "kamailio.cfg"
-        script.write_text(
-            replaced(
-                EXAMPLE.read_text(),
-                {
-                    "udp:127.0.0.1:2223": f"udp:{relay[0]}:{relay[1]}",
-                    "//127.0.0.1:2225": f"//{http[0]}:{http[1]}",
-                    "put-the-token-here": TOKEN,
-                },
-            )
-        )
+        script.write_text(replaced(example.read_text(), values))
         self._process = Process(
             [
                 find_program("kamailio"), "-DD", "-E", "-dd", "-f", str(script), "-m", "64", "-M", "8",
@@ -90,6 +81,18 @@ class Proxy:
 
     def stop(self) -> None:
         self._process.stop()
+
+
+class Proxy(Scripted):
+    """The example with nothing changed but addresses and the token."""
+
+    def __init__(self, runtime: Path, relay: Address, http: Address) -> None:
+        values = {
+            "udp:127.0.0.1:2223": f"udp:{relay[0]}:{relay[1]}",
+            "//127.0.0.1:2225": f"//{http[0]}:{http[1]}",
+            "put-the-token-here": TOKEN,
+        }
+        super().__init__(runtime, EXAMPLE, values)
 
 
 class App(Phone):

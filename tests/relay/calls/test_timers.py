@@ -52,6 +52,36 @@ def test_an_offer_that_nobody_answers_ends() -> None:
     assert desk.tick(1) == [("call", "offer timeout")]
 
 
+def described_by_two_offers() -> Desk:
+    """As Kamailio asks for it where rtpengine_offer() handled the INVITE and rtpengine_manage() the 200."""
+    desk = Desk(timers=TIMERS)
+    desk.offer(sdp())
+    desk.offer(sdp(BOB), from_tag="B", to_tag="A")
+    return desk
+
+
+def test_a_call_of_two_offers_lives_as_long_as_its_parties_talk() -> None:
+    desk = described_by_two_offers()
+    for _ in range(20):
+        desk.last_packet = dict.fromkeys(desk.box.rules, desk.now)
+        assert desk.tick(30) == []
+
+
+def test_a_call_of_two_offers_ends_when_it_is_silent() -> None:
+    desk = described_by_two_offers()
+    assert desk.tick(59) == []
+    assert desk.tick(1) == [("call", "timeout")]
+
+
+def test_an_offer_that_is_repeated_is_still_an_offer_of_one_party() -> None:
+    desk = Desk(timers=TIMERS)
+    desk.offer(sdp())
+    desk.offer(sdp())
+    desk.offer(sdp(), via_branch="another")
+    assert desk.tick(299) == []
+    assert desk.tick(1) == [("call", "offer timeout")]
+
+
 def test_signalling_counts_as_life() -> None:
     desk = established()
     desk.tick(50)
