@@ -443,7 +443,7 @@ class Call:
 
     @property
     def established(self) -> bool:
-        """Two parties that talk to each other are known. A proxy may have called the answer an offer as well."""
+        """Two parties that talk to each other are known. A proxy may have called the answer an offer."""
         spoke = {leg.id for leg in self.legs.values() if leg.spoke}
         return self.answered or any(not spoke.isdisjoint(self.legs[id].links) for id in spoke)
 

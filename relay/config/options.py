@@ -331,6 +331,9 @@ OPTIONS = (
         "TURN server that apps are advised to have ready. Repeatable. [none]",
         many=True,
     ),
+    Option(
+        "pidfile", "FILE", parse_file, "File for the number of the process while it runs. [off]", short="p"
+    ),
     Option("log-level", "LEVEL", parse_log_level, "0 to 7, or error, warning, info, debug. [6]", short="L"),
     Option(
         "plane",

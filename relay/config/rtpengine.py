@@ -30,7 +30,7 @@ _VALUES = """
     media-num-threads mos mqtt-cafile mqtt-capath mqtt-certfile mqtt-host mqtt-id mqtt-keepalive
     mqtt-keyfile mqtt-pass mqtt-port mqtt-publish-interval mqtt-publish-qos mqtt-publish-scope
     mqtt-publish-topic mqtt-tls-alpn mqtt-user mysql-host mysql-pass mysql-port mysql-query mysql-user
-    num-media-threads pidfile poller-size priority recording-dir recording-format recording-method redis
+    num-media-threads poller-size priority recording-dir recording-format recording-method redis
     redis-allowed-errors redis-cmd-timeout redis-connect-timeout redis-delete-async
     redis-delete-async-interval redis-disable-time redis-expires redis-num-threads redis-write
     rtcp-interval scheduling silence-detect socket-cpu-affinity software-id subscribe-keyspace table
@@ -53,7 +53,6 @@ SHORT = {
     "log-stderr": "E",
     "no-fallback": "F",
     "no-redis-required": "q",
-    "pidfile": "p",
     "redis": "r",
     "redis-delete-async": "y",
     "redis-write": "w",

@@ -62,6 +62,7 @@ class Settings:
     memory_retention: int = 30  # days
     feedback_token: str = ""  # a file; empty: apps are not listened to
     advice_turn: tuple[str, ...] = ()  # URLs of TURN servers (RFC 7065)
+    pidfile: str = ""  # empty: none
     log_level: str = "INFO"  # a name of the logging module
     plane: str = "auto"  # or "userspace", "ebpf"
     range_socket: str = "auto"  # or "off"

@@ -22,6 +22,7 @@ from relay.control.udp import NgSocket
 from relay.daemon import logs
 from relay.daemon.engine import Engine
 from relay.daemon.scrape import snapshot
+from relay.daemon.service import notify, pidfile, show_life, watchdog
 from relay.metrics.collector import renderer
 from relay.store import secret
 
@@ -91,8 +92,14 @@ async def _run(settings: Settings, flood: logs.Flood) -> None:
             opened.push_async_callback(server.stop)
         engine.start(loop)
         spare_the_collector()
+        opened.enter_context(pidfile(settings.pidfile))
         print(ready_line(settings), file=sys.stderr, flush=True)
+        notify("READY=1")
+        if (interval := watchdog()) is not None:
+            life = asyncio.create_task(show_life(interval, lambda: not engine.watch.stuck))
+            opened.callback(life.cancel)
         await stopped.wait()
+        notify("STOPPING=1")
         log.info("stopping")
 
 

@@ -1,4 +1,4 @@
-"""examples/kamailio.cfg with a real Kamailio: the relay is told which description offers and which answers."""
+"""examples/kamailio.cfg with a real Kamailio: the relay hears which description is the answer."""
 
 import urllib.request
 from collections.abc import Iterator
@@ -37,7 +37,8 @@ class Site:
         """What the metrics say."""
         host, port = self.relay.http
         text = urllib.request.urlopen(f"http://{host}:{port}/metrics").read().decode()
-        (line,) = (line for line in text.splitlines() if line.startswith(f'icerelay_calls{{state="{state}"}}'))
+        name = f'icerelay_calls{{state="{state}"}}'
+        (line,) = (line for line in text.splitlines() if line.startswith(name))
         return int(float(line.split()[1]))
 
 

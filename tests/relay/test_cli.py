@@ -20,7 +20,7 @@ def test_the_start_line_of_an_rtpengine_works() -> None:
     result = serve(*line.split())
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
-        "ignored, options of rtpengine that icerelay does not have: table, foreground, log-stderr, pidfile",
+        "ignored, options of rtpengine that icerelay does not have: table, foreground, log-stderr",
         "the configuration is usable",
     ]
 
