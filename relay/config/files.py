@@ -55,7 +55,10 @@ def read(path: str, section: str | None) -> list[Entry]:
 
 
 def _section_entries(path: str, text: str, wanted: str) -> list[Entry]:
-    """One section of a ``key = value`` file; lines that begin with # or ; are comments."""
+    """One section of a ``key = value`` file; lines that begin with # or ; are comments.
+
+    A value is the rest of its line, unless it begins with a number (``_NUMBER``).
+    """
     entries: list[Entry] = []
     sections: list[str] = []
     for number, raw in enumerate(text.splitlines(), 1):
@@ -76,11 +79,24 @@ def _section_entries(path: str, text: str, wanted: str) -> list[Entry]:
                 " (a TOML file needs a name that ends in .toml)"
             )
         if sections[-1] == wanted:
-            entries.append(Entry(key.strip(), value.strip(), path, number))
+            entries.append(Entry(key.strip(), _value(value.strip()), path, number))
     if wanted not in sections:
         found = ", ".join(sections) or "no section"
         raise ConfigError(f"{path}: has no [{wanted}] ({found}); write --config-section=NAME or that line")
     return entries
+
+
+_NUMBER = re.compile(r"((?:[^\s/:]*:)?-?[0-9]+)\s")
+"""A number, or HOST:PORT, ends where rtpengine stops to read it: at the first blank. There a comment may follow."""
+
+
+def _value(text: str) -> str:
+    """
+    >>> _value("60 # a minute"), _value("localhost:2223 # the proxy's"), _value("192.0.2.7 # eth0")
+    ('60', 'localhost:2223', '192.0.2.7 # eth0')
+    """
+    number = _NUMBER.match(text)
+    return number[1] if number else text
 
 
 def _toml_entries(path: str, text: str, section: str | None) -> Iterator[Entry]:

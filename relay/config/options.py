@@ -7,6 +7,7 @@ with a sentence that says what to write instead.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import ifaddr
 
 from relay.config.policies import parse_policy
-from relay.config.settings import Interface
+from relay.config.settings import Interface, available_cores
 
 Machine = Sequence[tuple[str, str]]
 """Addresses of this machine: (device, numeric address without scope)."""
@@ -169,13 +170,13 @@ LEVELS = ("CRITICAL", "CRITICAL", "CRITICAL", "ERROR", "WARNING", "INFO", "INFO"
 
 
 def parse_log_level(text: str, _machine: Machine) -> str:
-    """0 .. 7 or a name.
+    """0 .. 7 or a name; numbers beyond mean the nearest, as in rtpengine.
 
-    >>> parse_log_level("6", [])
-    'INFO'
+    >>> parse_log_level("6", []), parse_log_level("8", [])
+    ('INFO', 'DEBUG')
     """
-    if text.isascii() and text.isdigit() and int(text) < len(LEVELS):
-        return LEVELS[int(text)]
+    if _WHOLE.fullmatch(text):
+        return LEVELS[min(max(int(text), 0), len(LEVELS) - 1)]
     if text.upper() in LEVELS:
         return text.upper()
     raise ValueError(
@@ -200,10 +201,19 @@ def parse_plane(text: str, _machine: Machine) -> str:
     return text
 
 
-def _number(what: str, low: int, high: int, hint: str) -> Callable[[str, Machine], int]:
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+def _number(
+    what: str, low: int, high: int, hint: str, below: Callable[[], int] | None = None
+) -> Callable[[str, Machine], int]:
+    """``below``: what a number below ``low`` stands for, where rtpengine starts with such a number."""
+
     def parse(text: str, _machine: Machine) -> int:
-        if not text.isascii() or not text.isdigit():
+        if not _WHOLE.fullmatch(text):
             raise ValueError(f"not a whole number; {hint}")
+        if below is not None and int(text) < low:
+            return below()
         if not low <= int(text) <= high:
             raise ValueError(f"{what} go from {low} to {high}; {hint}")
         return int(text)
@@ -211,9 +221,8 @@ def _number(what: str, low: int, high: int, hint: str) -> Callable[[str, Machine
     return parse
 
 
-def _seconds(low: int, default: int) -> Callable[[str, Machine], int]:
-    hint = f"write seconds, {default} for example" if default else "write seconds, 0 for no limit"
-    return _number("seconds", low, 2**31 - 1, hint)
+def _seconds(low: int, below: int, hint: str) -> Callable[[str, Machine], int]:
+    return _number("seconds", low, 2**31 - 1, f"write seconds, {hint}", lambda: below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,19 +279,34 @@ OPTIONS = (
     Option(
         "timeout",
         "SECONDS",
-        _seconds(1, 60),
-        "A call ends when no stream received anything for so long. [60]",
+        _seconds(1, 60, "60 for example"),
+        "A call ends when no stream received anything for so long; 0 means the default. [60]",
         short="o",
     ),
-    Option("silent-timeout", "SECONDS", _seconds(1, 3600), "The same for calls on hold. [3600]", short="s"),
-    Option("offer-timeout", "SECONDS", _seconds(1, 3600), "A call that was never answered ends. [3600]"),
     Option(
-        "final-timeout", "SECONDS", _seconds(0, 0), "Longest life of a call, 0 for no limit. [0]", short="a"
+        "silent-timeout",
+        "SECONDS",
+        _seconds(1, 3600, "3600 for example"),
+        "The same for calls on hold. [3600]",
+        short="s",
+    ),
+    Option(
+        "offer-timeout",
+        "SECONDS",
+        _seconds(1, 3600, "3600 for example"),
+        "The same for calls that were never answered. [3600]",
+    ),
+    Option(
+        "final-timeout",
+        "SECONDS",
+        _seconds(0, 0, "0 for no limit"),
+        "Longest life of a call, 0 for no limit. [0]",
+        short="a",
     ),
     Option(
         "delete-delay",
         "SECONDS",
-        _seconds(0, 30),
+        _seconds(0, 0, "30 for example"),
         "From the proxy's delete to the end of a call. [30]",
         short="d",
     ),
@@ -344,8 +368,8 @@ OPTIONS = (
     Option(
         "workers",
         "N",
-        _number("workers", 1, 256, "write the number of cores, or leave it out"),
-        "Threads that forward media. [one per core]",
+        _number("workers", 1, 256, "write the number of cores, or leave it out", available_cores),
+        "Threads that forward media; 0 means the default. [one per core]",
         alias="num-threads",
     ),
     Option(

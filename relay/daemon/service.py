@@ -30,7 +30,7 @@ def notify(state: str) -> None:
 
 
 def watchdog() -> float | None:
-    """Seconds between two signs of life, half of what systemd waits for (sd_watchdog_enabled(3)), if it does."""
+    """Seconds between two signs of life, half of what systemd waits for (sd_watchdog_enabled(3)), if so."""
     limit, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not limit.isdecimal() or int(limit) == 0 or process not in ("", str(os.getpid())):
         return None

@@ -67,6 +67,25 @@ def test_the_file_of_an_rtpengine_is_accepted_as_it_is(conf: Path) -> None:
     )
 
 
+def test_comments_of_an_rtpengine_conf_stand_on_lines_of_their_own_and_behind_numbers(conf: Path) -> None:
+    text = """
+[rtpengine]
+# a comment
+interface = 192.0.2.7
+timeout = 90 # seconds
+listen-ng = localhost:2223 # the proxy's
+"""
+    found = written(conf, text).settings
+    assert (found.timeout, found.listen_ng) == (90, (("127.0.0.1", 2223),))
+
+
+def test_a_comment_behind_an_address_is_part_of_it_as_rtpengine_reads_it(conf: Path) -> None:
+    complaint = error(conf, "[rtpengine]\ninterface = 192.0.2.7 # eth0\n")
+    assert (
+        "rtpengine.conf:2: interface = 192.0.2.7 # eth0: 192.0.2.7 # eth0 is not an IP address" in complaint
+    )
+
+
 def test_another_section_of_it_can_be_chosen(conf: Path) -> None:
     found = written(conf, STOCK, config_section="rtpengine-testing").settings
     assert [(interface.name, interface.advertised) for interface in found.interfaces] == [

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.config import ConfigError, Interface, Settings, load
+from relay.config.settings import available_cores
 
 MACHINE = [("lo", "127.0.0.1"), ("lo", "::1"), ("eth0", "192.0.2.7"), ("eth0", "2001:db8::7")]
 V4 = Interface("default", "192.0.2.7", "192.0.2.7")
@@ -123,11 +124,10 @@ def test_a_wrong_listening_address_is_refused(text: str, complaint: str) -> None
         ({"port_min": "40000"}, "--port-min=40000: leaves no pair of ports up to port-max (39999)"),
         ({"port_max": "29999"}, "--port-max=29999: leaves no pair of ports above port-min (30000)"),
         ({"port_min": "30001", "port_max": "30002"}, "leaves no pair of ports"),
-        ({"timeout": "0"}, "--timeout=0: seconds go from 1"),
-        ({"timeout": "-1"}, "--timeout=-1: not a whole number; write seconds, 60 for example"),
+        ({"timeout": "1.5"}, "--timeout=1.5: not a whole number; write seconds, 60 for example"),
         ({"tos": "256"}, "--tos=256: TOS bytes go from 0 to 255"),
         ({"log_level": "loud"}, "--log-level=loud: write 0 to 7"),
-        ({"workers": "0"}, "--workers=0: workers go from 1"),
+        ({"workers": "257"}, "--workers=257: workers go from 1"),
         ({"range_socket": "on"}, "--range-socket=on: write auto or off"),
         ({"coalesce_us": "20000"}, "--coalesce-us=20000: microseconds go from 0 to 10000"),
         ({"prot_min": "1"}, "--prot-min=1: no such option; did you mean port-min?"),
@@ -135,6 +135,27 @@ def test_a_wrong_listening_address_is_refused(text: str, complaint: str) -> None
 )
 def test_a_wrong_value_is_refused_with_what_to_write(options: dict[str, str], complaint: str) -> None:
     assert complaint in error(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "meaning"),
+    [
+        ("timeout", "0", 60),
+        ("timeout", "-1", 60),
+        ("silent_timeout", "0", 3600),
+        ("offer_timeout", "0", 3600),
+        ("final_timeout", "-1", 0),
+        ("delete_delay", "-1", 0),
+        ("log_level", "8", "DEBUG"),
+        ("log_level", "-1", "CRITICAL"),
+        ("num_threads", "0", available_cores()),
+        ("num_threads", "-1", available_cores()),
+    ],
+)
+def test_values_that_rtpengine_starts_with_mean_what_they_mean_to_it(
+    name: str, text: str, meaning: object
+) -> None:
+    assert getattr(settings(**{name: text}), name.replace("num_threads", "workers")) == meaning
 
 
 def test_two_ports_are_enough_if_the_first_is_even() -> None:
