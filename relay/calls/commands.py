@@ -83,9 +83,9 @@ def _delete(request: Request, registry: Registry, times: Times, readings: Readin
 
 def _query(request: Request, registry: Registry, readings: Readings) -> Outcome:
     call = registry.find(request.call_id)
-    only = call.leg_of(request.to_tag) or call.leg_of(request.from_tag)
-    report = call_report(call, readings, only)
-    explain(report["tags"], call, only, registry.optimizer.hashed)
+    tag = request.to_tag or request.from_tag or None
+    report = call_report(call, readings, tag)
+    explain(report["tags"], call, tag, registry.optimizer.hashed)
     return Outcome({**report, "result": "ok"})
 
 

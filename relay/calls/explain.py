@@ -30,9 +30,9 @@ ASKED_FOR = frozenset(("force", "optional", "force-relay"))
 """Values of ``ICE`` that say by themselves what becomes of it."""
 
 
-def explain(tags: Reply, call: Call, only: Leg | None, hashed: Callable[[Place], str]) -> None:
-    """Add to ``tags`` of a report, which has ``only`` that leg and those that it hears, what ICE did."""
-    for name, leg in parties(call, only).items():
+def explain(tags: Reply, call: Call, tag: str | None, hashed: Callable[[Place], str]) -> None:
+    """Add what ICE did to ``tags`` of a report, which may be of the leg with ``tag`` and those that it hears."""
+    for name, leg in parties(call, tag).items():
         if network := hashed(leg.place):
             tags[name]["network"] = network
         if fragment := widening.fragment(leg):

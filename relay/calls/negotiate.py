@@ -66,7 +66,6 @@ class Exchange:
         self._optimize()
         self._adopt_shared_ports()
         link(self.sender, self.receiver)
-        self.sender.spoke = True
         self.passed_elsewhere = turning.passes_elsewhere(self.call, self.sender, self.receiver)
         self._prepare(bundles.offered(self.session, self._fits_in_bundle))
         return self._write(self._exchange_medias(self._offer_media))
@@ -76,7 +75,7 @@ class Exchange:
         optimizing.note_place(self.sender, self.receiver, self.request)
         self._adopt_shared_ports()
         link(self.sender, self.receiver)
-        self.sender.answered = self.sender.spoke = True
+        self.sender.answered = True
         self.call.settled_at = self.now + ANSWERS_WITHIN
         self._prepare(bundles.answered(self.session, self._with_medias(self.sender)))
         return self._write(self._exchange_medias(self._answer_media))
@@ -145,7 +144,6 @@ class Exchange:
             self.receiver.lite = lite in ("forward", "both")
             self.sender.lite = lite in ("backward", "both")
         self.receiver.ice_option = self.request.ice or self.receiver.ice_option
-        self.sender.label = self.request.label or self.sender.label
 
     def _optimize(self) -> None:
         request, named = self.request, self.request.ice_policy

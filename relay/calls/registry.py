@@ -326,6 +326,7 @@ class Registry:
                 call, request, session, sender, receiver, holding, self.interfaces, self.resources,
                 self.instance, times.now, self.optimizer,
             )  # fmt: skip
+            sender.spoke, sender.label = True, request.label or sender.label
             text = method(exchange)
             if len(text.encode("utf-8", "surrogateescape")) > LARGEST_SDP:
                 raise NgError(REWRITE_FAILED)
@@ -351,6 +352,8 @@ class Registry:
             one.hung_up_at = one.delete_at = None
         call.last_signal, call.last_signal_unix = times.now, times.unix
         call.metadata = request.metadata or call.metadata
+        if method is Exchange.offer:
+            exchange.notes.extend(_missing_families(sender, receiver))
         decided = optimizing.summary(exchange.decision, receiver) if exchange.decision is not None else ""
         return Described(text, tuple(exchange.notes), decided)
 
@@ -397,6 +400,15 @@ class Registry:
         for handle in holding.ports:
             self._by_port.pop(handle, None)
         holding.sync(None)
+
+
+def _missing_families(*legs: Leg) -> Iterator[str]:
+    """For the log: who got addresses of another family than it was to have (ng ``address-family``)."""
+    for leg in legs:
+        paths = (stream.paths[0] for media in leg.medias for stream in media.streams)
+        at = next((path.port.at for path in paths), None)
+        if at is not None and at.family != leg.family:
+            yield f"interface {at.name!r} has no address of {leg.family}: {at.family} is used instead"
 
 
 def _deadlines(call: Call) -> Iterator[float]:

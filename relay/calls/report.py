@@ -48,25 +48,26 @@ class Readings:
     reported: quality.Told = lambda rule: ()
 
 
-def parties(call: Call, only: Leg | None = None) -> dict[str, Leg]:
-    """The legs by the names that they have in a report; ``only`` one of them and those that it hears."""
+def parties(call: Call, tag: str | None = None) -> dict[str, Leg]:
+    """The legs by the names that they have in a report; with ``tag``, that one and those that it hears, if any."""
     legs = list(call.legs.values())
-    if only is not None:
-        legs = [leg for leg in legs if leg is only or leg.id in only.links]
+    if tag is not None:
+        only = call.leg_of(tag)
+        legs = [leg for leg in legs if only is not None and (leg is only or leg.id in only.links)]
     return {
         leg.tag if leg.tag is not None else f"<untagged {number}>": leg for number, leg in enumerate(legs)
     }
 
 
-def call_report(call: Call, readings: Readings, only: Leg | None = None) -> Reply:
+def call_report(call: Call, readings: Readings, tag: str | None = None) -> Reply:
     """The reply to ``delete``, and what ``query`` explains further, without ``result``.
 
-    ``only`` restricts it to one leg and those that it hears.
+    ``tag`` restricts it to one leg and those that it hears.
     """
     totals = {name: {"packets": 0, "bytes": 0, "errors": 0} for name in ("RTP", "RTCP")}
     tags: Reply = {}
     ssrcs: Reply = {}
-    legs = parties(call, only)
+    legs = parties(call, tag)
     for name, leg in legs.items():
         tags[name] = _leg(call, leg, readings, totals, ssrcs)
     for ssrc, entry in quality.streams(call, legs.values(), readings.reported).items():

@@ -87,7 +87,7 @@ def _section_entries(path: str, text: str, wanted: str) -> list[Entry]:
 
 
 _NUMBER = re.compile(r"((?:[^\s/:]*:)?-?[0-9]+)\s")
-"""A number, or HOST:PORT, ends where rtpengine stops to read it: at the first blank. There a comment may follow."""
+"""A number, or HOST:PORT, ends where rtpengine stops to read it: at the first blank. A comment may follow."""
 
 
 def _value(text: str) -> str:

@@ -214,7 +214,25 @@ def test_a_caller_with_ipv6_is_answered_in_ipv6() -> None:
 
 
 def test_a_family_that_the_interface_lacks_is_replaced_by_the_one_it_has() -> None:
-    assert told(Desk(TWO).offer(sdp(), address_family="IP6", direction=["lan", "lan"]))[0] == "10.0.0.1"
+    desk = Desk(TWO)
+    lan = ["lan", "lan"]
+    outcome = desk.command(
+        "offer", sdp=sdp(), call_id="call", from_tag="A", address_family="IP6", direction=lan
+    )
+    assert told(Session.parse(outcome.reply["sdp"]))[0] == "10.0.0.1"
+    assert outcome.notes == ("interface 'lan' has no address of IP6: IP4 is used instead",)
+
+
+def test_a_phone_whose_family_no_address_has_is_named_in_the_log() -> None:
+    desk = Desk((LocalAddress("lan", "10.0.0.1", "10.0.0.1"),))
+    outcome = desk.command("offer", sdp=sdp("2001:db8::55"), call_id="call", from_tag="A")
+    assert outcome.notes == ("interface 'lan' has no address of IP6: IP4 is used instead",) * 2
+
+
+def test_nothing_is_said_of_families_that_are_there() -> None:
+    desk = Desk()
+    outcome = desk.command("offer", sdp=sdp(), call_id="call", from_tag="A", address_family="IP6")
+    assert outcome.notes == ()
 
 
 def test_media_address_is_what_is_written() -> None:
