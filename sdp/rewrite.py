@@ -56,13 +56,14 @@ def rewrite(session: Session, out: SessionOut, medias: Sequence[MediaOut | None]
 
     ``medias`` has one entry per media of the session (else ValueError). None stands for a media that is
     not ours (rejected, TCP, unknown): its lines stay, and the address and ICE credentials that it took
-    from the session level stay in effect, and so do keys. Raises SdpError for a malformed m= line of a
+    from the session level stay in effect, and so do keys. Only a rejected one, where nobody may send, loses
+    what says where the peer is, if ``out.relay`` is given. Raises SdpError for a malformed m= line of a
     media that is ours, and for a malformed o= line if it is to be changed; ValueError where what we want
     said must not be: a=crypto under DTLS, a bundle of a mid that no media has.
     """
     pairs = list(zip(session.medias, medias, strict=True))
     _check(pairs, out)
-    addresses = _plan_addresses(session, pairs)
+    addresses = _plan_addresses(session, pairs, out.relay)
     ice = _plan_ice(session, pairs)
     keys = _plan_keys(session, pairs)
     log: list[Entry] = []
@@ -76,7 +77,11 @@ def rewrite(session: Session, out: SessionOut, medias: Sequence[MediaOut | None]
             keys.inherited if _keeps_keys(media, wanted) else (),
         )
         if wanted is None:
-            _write_foreign(edit, media, addresses.medias[index], inherited)
+            address = addresses.medias[index]
+            if out.relay is not None and not _is_live(media):
+                _write_rejected(edit, media, address, out)
+            else:
+                _write_foreign(edit, media, address, inherited)
         else:
             slots = _media_slots(media, wanted, out)
             _write_media(edit, media, wanted, addresses.medias[index], slots, inherited)
@@ -118,31 +123,36 @@ class _Addresses:
     medias: list[str | None]
 
 
-def _plan_addresses(session: Session, pairs: Sequence[_Pair]) -> _Addresses:
+def _plan_addresses(session: Session, pairs: Sequence[_Pair], relay: Connection | None) -> _Addresses:
     original = session.value("c")
     relies = [media.value("c") is None for media, _ in pairs]
-    shared = None if original is None else _shared_connection(pairs, relies)
+    shared = None if original is None else _shared_connection(pairs, relies, relay)
     lines: list[str | None] = []
     for (media, out), relying in zip(pairs, relies, strict=True):
         if out is not None:
             lines.append(None if relying and out.connection == shared else f"c={out.connection}")
         else:
             displaced = relying and shared is not None and str(shared) != original and _is_live(media)
-            lines.append(f"c={original}" if displaced else None)
+            hidden = relay is not None and not relying and not _is_live(media)
+            lines.append(f"c={original}" if displaced else f"c={shared or relay}" if hidden else None)
     return _Addresses(None if shared is None else f"c={shared}", lines)
 
 
-def _shared_connection(pairs: Sequence[_Pair], relies: Sequence[bool]) -> Connection | None:
+def _shared_connection(
+    pairs: Sequence[_Pair], relies: Sequence[bool], relay: Connection | None
+) -> Connection | None:
     """What the session's c= is to say; None: what it says now, as no media of ours needs another.
 
-    Where each of our medias has a c= of its own, nobody needs the session's, and it names the relay too.
+    Where each of our medias has a c= of its own, nobody needs the session's, and it names the relay too. So
+    it does where no media is ours, if it may; whoever is not ours and relied on it gets a line of his own.
     """
     for (_, out), relying in zip(pairs, relies, strict=True):
         if out is not None and relying:
             return out.connection
-    if any(relying and _is_live(media) for (media, _), relying in zip(pairs, relies, strict=True)):
+    relied = any(relying and _is_live(media) for (media, _), relying in zip(pairs, relies, strict=True))
+    if relied and relay is None:
         return None
-    return next((out.connection for _, out in pairs if out is not None), None)
+    return next((out.connection for _, out in pairs if out is not None), relay)
 
 
 def _is_live(media: Media) -> bool:
@@ -359,6 +369,19 @@ def _write_foreign(edit: Edit, media: Media, address: str | None, inherited: _In
     edit.append(_missing(media, inherited.ice, Reason.ICE_MOVED))
     if address is not None:
         _insert_address(edit, address, Reason.ADDRESS_KEPT)
+
+
+def _write_rejected(edit: Edit, media: Media, address: str | None, out: SessionOut) -> None:
+    """A media where nobody may send: no line says where the peer is, unless checks pass end to end."""
+    for line, name in zip(media.lines, media.names, strict=True):
+        if address is not None and line.startswith("c="):
+            edit.replace(line, address, Reason.ADDRESS)
+        elif name == "rtcp":
+            edit.remove(line, Reason.RTCP)
+        elif name in _ICE and not out.keep_bundle:
+            edit.remove(line, Reason.ICE_REMOVED)
+        else:
+            edit.keep(line)
 
 
 def _write_media(

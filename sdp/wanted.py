@@ -68,6 +68,7 @@ class MediaOut:
 class SessionOut:
     """The session level. None leaves a part as it is."""
 
+    relay: Connection | None = None  # what c= is to name where no media of ours says so: nobody's phone
     origin: Connection | None = None
     username: str | None = None
     session_name: str | None = None

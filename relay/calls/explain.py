@@ -31,7 +31,7 @@ ASKED_FOR = frozenset(("force", "optional", "force-relay"))
 
 
 def explain(tags: Reply, call: Call, tag: str | None, hashed: Callable[[Place], str]) -> None:
-    """Add what ICE did to ``tags`` of a report, which may be of the leg with ``tag`` and those that it hears."""
+    """Add what ICE did to ``tags`` of a report, which ``tag`` may restrict as in ``parties``."""
     for name, leg in parties(call, tag).items():
         if network := hashed(leg.place):
             tags[name]["network"] = network

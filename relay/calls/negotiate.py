@@ -465,8 +465,10 @@ class Exchange:
             told.username = written.username
         passed = any(turning.passes(media) for media in self.receiver.medias)
         groups = bundles.told_in_offer if self.request.command == "offer" else bundles.told_in_answer
+        relay = self._origin(ours)
         out = SessionOut(
-            origin=self._origin(ours) if "origin" in words else None,
+            relay=relay,
+            origin=relay if "origin" in words else None,
             username=told.username if "username" in words else None,
             session_name=told.session_name if "session-name" in words else None,
             loop=self.instance if "loop-protect" in self.request.flags else None,
@@ -479,7 +481,7 @@ class Exchange:
         return rewrite(self.session, out, medias).text
 
     def _origin(self, ours: MediaOut | None) -> Connection | None:
-        """Our address in ``o=``, also where every media is rejected or on hold."""
+        """Our address in ``o=`` and ``c=``, also where every media is rejected or on hold."""
         if ours is not None and not is_zero(ours.connection.address):
             return ours.connection
         name = self.receiver.interface or self.interfaces.default

@@ -451,9 +451,11 @@ def test_media_over_tcp_keeps_its_own_address(call: Dialogue, line: str) -> None
     assert tcp.lines[-1] == "a=path:msrp://198.51.100.1:12000/x;tcp"
 
 
-def test_media_over_tcp_alone_is_passed_untouched(call: Dialogue) -> None:
-    alone = S_A.partition("m=")[0] + sdp("m=message 12000 TCP/MSRP *", "a=accept-types:*")
-    assert call.offer(alone).text == alone
+def test_media_over_tcp_alone_keeps_its_own_address_and_the_session_names_the_relay(call: Dialogue) -> None:
+    head, line, attribute = S_A.partition("m=")[0], "m=message 12000 TCP/MSRP *", "a=accept-types:*"
+    connection = "c=IN IP4 198.51.100.1"
+    told = call.offer(head + sdp(line, attribute)).text
+    assert told == head.replace(connection, f"c=IN IP4 {ADDRESS}") + sdp(line, connection, attribute)
 
 
 def test_the_answer_speaks_the_protocol_that_was_offered(call: Dialogue) -> None:

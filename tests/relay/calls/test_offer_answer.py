@@ -311,6 +311,60 @@ def test_a_rejected_media_stays_rejected_and_gives_its_ports_back() -> None:
     assert desk.box.ports == {}
 
 
+REJECTED = (
+    "v=0",
+    f"o=alice 1 1 IN IP4 {ALICE}",
+    "s=-",
+    f"c=IN IP4 {ALICE}",
+    "t=0 0",
+    "m=audio 0 RTP/AVP 0",
+    f"a=candidate:1 1 udp 2130706431 {ALICE} 10000 typ host",
+    f"a=rtcp:10001 IN IP4 {ALICE}",
+    "a=inactive",
+)
+
+
+@pytest.mark.parametrize("words", [["origin"], ["origin", "session-connection"]])
+def test_a_description_with_rejected_medias_only_does_not_say_where_the_phone_is(words: list[str]) -> None:
+    desk = Desk()
+    offer = str(desk.offer("\r\n".join([*REJECTED, ""]), replace=words, ICE="remove"))
+    assert offer == "\r\n".join(
+        [
+            "v=0",
+            f"o=alice 1 1 IN IP4 {RELAY}",
+            "s=-",
+            f"c=IN IP4 {RELAY}",
+            "t=0 0",
+            *REJECTED[5:6],
+            "a=inactive",
+            "",
+        ]
+    )
+
+
+def test_an_answer_that_rejects_everything_does_not_say_where_the_phone_is() -> None:
+    desk = Desk()
+    desk.offer(sdp())
+    assert BOB not in str(desk.answer(sdp(BOB, 0), replace=["origin"]))
+
+
+def test_a_rejected_media_beside_another_one_does_not_say_where_the_phone_is() -> None:
+    own = [REJECTED[5], f"c=IN IP4 {ALICE}", *REJECTED[6:], ""]
+    offer = Desk().offer(sdp() + "\r\n".join(own), replace=["origin"], ICE="remove")
+    assert ALICE not in str(offer)
+
+
+def test_media_over_tcp_alone_keeps_its_own_address_and_only_that() -> None:
+    message = ["m=message 7654 TCP/MSRP *", "a=path:msrp://alice.example/x;tcp"]
+    offer = Desk().offer("\r\n".join([*REJECTED[:5], *message, ""]), replace=["origin"])
+    assert str(offer) == "\r\n".join(
+        [
+            *("v=0", f"o=alice 1 1 IN IP4 {RELAY}", "s=-", f"c=IN IP4 {RELAY}", "t=0 0"),
+            *(message[0], f"c=IN IP4 {ALICE}", message[1], ""),
+        ]
+    )
+
+
 def test_media_over_tcp_keeps_its_own_address() -> None:
     text = sdp() + "m=message 2855 TCP/MSRP *\r\n"
     offer = Desk().offer(text)
