@@ -49,7 +49,7 @@ class Readings:
 
 
 def parties(call: Call, tag: str | None = None) -> dict[str, Leg]:
-    """The legs by the names that they have in a report; with ``tag``, that one if any, and those that it hears."""
+    """The legs by the names that they have in a report; with ``tag``, that one, if any, and who it hears."""
     legs = list(call.legs.values())
     if tag is not None:
         only = call.leg_of(tag)

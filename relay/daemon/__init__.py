@@ -15,7 +15,7 @@ from importlib.metadata import version
 
 import uvloop
 
-from relay.config import Settings
+from relay.config import Interface, Settings
 from relay.control import http
 from relay.control.ng import NgServer
 from relay.control.udp import NgSocket
@@ -29,6 +29,11 @@ from relay.store import secret
 log = logging.getLogger("icerelay")
 
 CANNOT_START = 1
+
+NOT_PORTS = 64
+"""Descriptors for all else: signalling, HTTP, threads, tables of the kernel."""
+MOST = 0.9
+"""Share of the media ports: a relay that needs more of them than that has too few ports anyway."""
 
 GARBAGE = 50_000
 """Objects more than there were, after which the collector looks at the new ones: some hundred calls."""
@@ -57,10 +62,16 @@ def _raise_descriptor_limit(settings: Settings) -> list[str]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     addresses = len({interface.address for interface in settings.interfaces})
     ports = addresses * (settings.port_max - settings.port_min + 1)
-    if hard == resource.RLIM_INFINITY or hard > ports:
+    return [] if hard == resource.RLIM_INFINITY else too_few_descriptors(hard, ports)
+
+
+def too_few_descriptors(limit: int, ports: int) -> list[str]:
+    """What to say if so many descriptors are not enough for most of the media ports."""
+    possible = max(limit - NOT_PORTS, 0)
+    if possible >= MOST * ports:
         return []
     return [
-        f"{hard} file descriptors are allowed (ulimit -Hn), and {ports} ports are configured: fewer will do"
+        f"at most {possible} of the {ports} ports can be open: raise LimitNOFILE (ulimit -Hn is {limit})"
     ]
 
 
@@ -135,10 +146,15 @@ def spare_the_collector() -> None:
 def ready_line(settings: Settings) -> str:
     """The one line that says that calls can come."""
     ng = " ".join(_address(*at) for at in settings.listen_ng)
-    media = " ".join(dict.fromkeys(f"{i.name}/{i.address}" for i in settings.interfaces))
+    media = " ".join(dict.fromkeys(map(_interface, settings.interfaces)))
     web = "".join(f", http {_address(*at)}" for at in settings.listen_http)
     ports = f"{settings.port_min}-{settings.port_max}"
     return f"icerelay {version('icerelay')} ready: ng {ng}{web}, media {media} ports {ports}"
+
+
+def _interface(one: Interface) -> str:
+    told = f"!{one.advertised}" if one.advertised != one.address else ""
+    return f"{one.name}/{one.address}{told}"
 
 
 def _address(host: str, port: int) -> str:
