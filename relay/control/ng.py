@@ -37,8 +37,11 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 MAX_PROXIES = 64
 """Proxies counted by name; a port scan must not fill the memory."""
 
-MAX_SAID = 1024
-"""Different warnings that are logged once each."""
+LONGEST_ID = 128
+"""Characters of a Call-ID or tag in the log."""
+
+QUIET = frozenset(("ping", "delete", "query", "list", "advice", "feedback", "forget"))
+"""Commands whose refusal costs no call its media: nobody has to act."""
 
 
 @dataclass(slots=True)
@@ -72,7 +75,6 @@ class NgServer:
     """Datagrams without a cookie."""
     repeats: int = 0
     """Datagrams answered from the cache."""
-    _said: set[str] = field(default_factory=set)
 
     def datagram(self, datagram: bytes, peer: Address) -> bytes | None:
         """The reply to one datagram; None where there is nobody to answer."""
@@ -93,7 +95,7 @@ class NgServer:
     def _answer(self, cookie: bytes, payload: bytes, peer: Address) -> bytes:
         started = self.clock()
         encoding = encoding_of(payload)
-        command = "invalid"
+        command, request = "invalid", None
         try:
             message, encoding = decode(payload)
             request = parse(message)
@@ -103,11 +105,13 @@ class NgServer:
             reply = _fitting(cookie, outcome.reply, encoding)
         except NgError as error:
             kind = {"flood": f"{error.reason} {peer[0]}"}
-            log.info("refused: %s (from %s:%d)", error.reason, *peer[:2], extra=kind)
+            level = logging.INFO if request is not None and request.command in QUIET else logging.WARNING
+            log.log(level, "refused: %s (from %s:%d)%s", error.reason, *peer[:2], _about(request), extra=kind)
             reply = self._failed(cookie, error.reason, encoding, peer)
         except Exception as error:
             kind = {"flood": f"{type(error).__name__} {peer[0]}"}
-            log.exception("a command from %s:%d failed inside the relay", *peer[:2], extra=kind)
+            about = (*peer[:2], _about(request))
+            log.exception("a command from %s:%d failed inside the relay%s", *about, extra=kind)
             reply = self._failed(cookie, INTERNAL_ERROR, encoding, peer)
         self._count(peer[0], command, self.clock() - started)
         return reply
@@ -122,12 +126,21 @@ class NgServer:
         self.spent.setdefault((proxy, command), Spent()).add(seconds)
 
     def _remark(self, request: Request, outcome: Outcome) -> None:
-        """Log what was not understood, each thing once."""
+        """Log what was not understood: of each thing the first, and now and then how many there were."""
         ignored = (f"not supported yet, ignored: {word}" for word in request.ignored)
         for text in (*request.warnings, *ignored, *outcome.notes):
-            if text not in self._said and len(self._said) < MAX_SAID:
-                self._said.add(text)
-                log.warning("%s: %s", request.command, text)
+            kind = {"flood": f"{request.command} {text}"}
+            log.warning("%s: %s%s", request.command, text, _ids(request), extra=kind)
+
+
+def _about(request: Request | None) -> str:
+    """Which command of which call a line is about."""
+    return f" command={request.command[:LONGEST_ID]}{_ids(request)}" if request is not None else ""
+
+
+def _ids(request: Request) -> str:
+    named = {"call-id": request.call_id, "from-tag": request.from_tag, "to-tag": request.to_tag}
+    return "".join(f" {name}={value[:LONGEST_ID]}" for name, value in named.items() if value)
 
 
 def _fitting(cookie: bytes, reply: dict[str, Encodable], encoding: Encoding) -> bytes:

@@ -70,9 +70,7 @@ def too_few_descriptors(limit: int, ports: int) -> list[str]:
     possible = max(limit - NOT_PORTS, 0)
     if possible >= MOST * ports:
         return []
-    return [
-        f"at most {possible} of the {ports} ports can be open: raise LimitNOFILE (ulimit -Hn is {limit})"
-    ]
+    return [f"at most {possible} of the {ports} ports can be open: raise LimitNOFILE (ulimit -Hn is {limit})"]
 
 
 async def _run(settings: Settings, flood: logs.Flood) -> None:

@@ -106,7 +106,7 @@ class Request:
     warnings: tuple[str, ...] = ()
     """What was not understood, as text for the log."""
     ignored: tuple[str, ...] = ()
-    """Options of rtpengine that were understood but have no effect here (yet)."""
+    """Options of rtpengine that were understood but have no effect here (yet), as a script writes them."""
 
 
 def parse(message: Mapping[str, Value]) -> Request:
@@ -176,8 +176,14 @@ class _Options:
         if "rtpp-flags" in self.values and (text := self.text("rtpp-flags")):
             self._read_rtpp(rtpp.read(text))
         for key in self.values.keys() & words.KEYS_NOT_YET:
-            del self.values[key]
-            self.ignored[key] = None
+            self.ignore(key, self.values.pop(key))
+
+    def ignore(self, key: str, value: Value) -> None:
+        """Codecs and the like by the words of the script that a proxy made lists of: ``codec-strip-PCMA``."""
+        found = [key]
+        if key in words.SHOWN_NOT_YET:
+            found = [word for _, word in zip(range(MAX_WARNINGS), _spelled(key, value), strict=False)]
+        self.ignored |= dict.fromkeys(word[:64] for word in found)
 
     def _read_rtpp(self, found: Iterable[rtpp.Word]) -> None:
         directions: list[Value] = []
@@ -210,12 +216,10 @@ class _Options:
         flag = words.FLAG_SYNONYMS.get(flag, flag)
         if flag in words.FLAGS:
             self.flags.add(flag)
-        elif flag in words.FLAGS_NOT_YET:
-            self.ignored[flag] = None
+        elif flag in words.FLAGS_NOT_YET or _family(flag, words.FAMILIES_NOT_YET):
+            self.ignored[word[:64]] = None
         elif family := _family(flag, words.FAMILIES):
             self.families.setdefault(family, []).append(flag.removeprefix(family + "-"))
-        elif family := _family(flag, words.FAMILIES_NOT_YET):
-            self.ignored[_key(family)] = None
         elif flag and flag not in words.FLAGS_WITHOUT_EFFECT:
             self.warn("unknown flag", word)
 
@@ -407,6 +411,18 @@ class _Options:
 def _key(name: str) -> str:
     key = canonical(name)
     return words.KEY_SYNONYMS.get(key, key)
+
+
+def _spelled(key: str, value: Value) -> Iterator[str]:
+    """The words of a flag string that say the same as ``value`` does."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _spelled(f"{key}-{name}", item if isinstance(item, (Mapping, list)) else [item])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _spelled(key, item) if isinstance(item, (Mapping, list)) else (f"{key}-{item}",)
+    else:
+        yield f"{key}={value}"
 
 
 def _family(flag: str, families: Iterable[str]) -> str | None:

@@ -55,6 +55,9 @@ KEYS_NOT_YET = _set(
     """
 )
 
+SHOWN_NOT_YET = _set("bundle codec extmap generate-rtcp media-echo ptime ptime-reverse record-call t.38")
+"""Those of which the log shows the value as well: it names nobody."""
+
 FLAG_SYNONYMS = {
     "pad-crypto": "sdes-pad",
     "reject-ice": "ice-reject",
