@@ -81,7 +81,7 @@ class Phone(Endpoint):
         branch = request.branch
         self.wait_for(lambda: self._answered.get(branch) == 200, f"{self.user} registered", PATIENCE)
 
-    def call(self, user: str, *words: str, sdp: str | None = None) -> "Call":
+    def call(self, user: str, *words: str, sdp: str | None = None, late: bool = False) -> "Call":
         """Send an INVITE; `words` tell Kamailio how to drive the relay (see kamailio.cfg).
 
         `sdp` describes media that somebody else has, such as a WebRTC stack: ours stay silent.
@@ -90,7 +90,7 @@ class Phone(Endpoint):
             peer = self.uri(user)
             call = self.new_call(f"{secrets.token_hex(6)}@{self.host}", f"<{peer}>", peer)
             call.words = words
-            call.sdp = sdp
+            call.sdp, call.late = sdp, late
             call.direction = "sendrecv"
             self.calls[call.id] = call
             call.send_invite()
@@ -151,6 +151,8 @@ class Call:
     target: str
     words: tuple[str, ...] = ()
     sdp: str | None = None
+    late: bool = False
+    """The INVITE has no SDP: the callee offers, and we answer in the ACK (RFC 3261, section 13.2.1)."""
     direction: str = "sendrecv"
     tag: str = field(default_factory=new_tag)
     route: list[str] = field(default_factory=list)
@@ -215,7 +217,8 @@ class Call:
         self.sdp = sdp
         self._respond(200, sdp=True)
         self.answered = True
-        self._talk()
+        if self.told:
+            self._talk()
         self.phone.wait_for(lambda: self.acknowledged, "ACK", PATIENCE)
 
     def reject(self, status: int) -> None:
@@ -258,8 +261,8 @@ class Call:
     # Messages.
 
     def send_invite(self) -> int:
-        """INVITE or re-INVITE with our SDP; returns its sequence number."""
-        request = self._request("INVITE", self._describe())
+        """INVITE or re-INVITE with our SDP, unless that comes late; returns its sequence number."""
+        request = self._request("INVITE", "" if self.late else self._describe())
         self._invite = request
         self.phone.send_request(request, self.phone.proxy)
         return request.sequence
@@ -269,13 +272,17 @@ class Call:
         self._invite = request
         self.words = tuple(request.get("X-Relay").split())
         self.route = routes(request)
-        self._hear(Description.parse(request.body))
+        if request.body:
+            self._hear(Description.parse(request.body))
         self.phone.send_response(request, response(request, 100, "Trying"))
 
     def on_request(self, request: Message) -> None:
         match request.method:
             case "ACK":
                 self.acknowledged = True
+                if request.body:
+                    self._hear(Description.parse(request.body))
+                    self._talk()
             case "BYE":
                 self.ended = True
                 self.media.talking = False
@@ -309,7 +316,7 @@ class Call:
             self.peer = message.get("To")
             self.route = routes(message)[::-1]
         self.target = message.uri("Contact")
-        acknowledge = self._request("ACK")
+        acknowledge = self._request("ACK", self._describe() if self.late else "")
         acknowledge.headers = [
             (name, f"{message.sequence} ACK" if name == "CSeq" else value)
             for name, value in acknowledge.headers

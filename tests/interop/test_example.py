@@ -1,29 +1,37 @@
-"""examples/kamailio.cfg with a real Kamailio: the relay hears which description is the answer."""
+"""Our examples with a real Kamailio: the relay hears which description is an offer, and which an answer."""
 
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.interop.phones import Phones, connect
-from tests.interop.recipe import Advising, Scripted, Tapped
-from tests.interop.talk import assert_names_relay
+from tests.interop.recipe import Advising, Proxy, Scripted, Tapped
+from tests.interop.talk import assert_names_relay, assert_talk
+from tests.ng import Address
 
 EXAMPLE = Path(__file__).parents[2] / "examples/kamailio.cfg"
+
+
+def plain(directory: Path, relay: Address, http: Address) -> Scripted:
+    """The example for any phone."""
+    return Scripted(directory, EXAMPLE, {"udp:127.0.0.1:2223": f"udp:{relay[0]}:{relay[1]}"})
+
+
+ProxyOf = Callable[[Path, Address, Address], Scripted]
 
 
 class Site:
     """A relay, a wire on which its commands are read, a proxy, and phones."""
 
-    def __init__(self, directory: Path, opened: ExitStack) -> None:
+    def __init__(self, directory: Path, opened: ExitStack, proxy_of: ProxyOf) -> None:
         self.relay = Advising(directory)
         opened.callback(self.relay.stop)
         self._wire = Tapped(self.relay.ng)
         opened.callback(self._wire.stop)
-        host, port = self._wire.address
-        proxy = Scripted(directory, EXAMPLE, {"udp:127.0.0.1:2223": f"udp:{host}:{port}"})
+        proxy = proxy_of(directory, self._wire.address, self.relay.http)
         opened.callback(proxy.stop)
         self.phones = Phones(proxy.address)
         opened.callback(self.phones.close)
@@ -42,10 +50,10 @@ class Site:
         return int(float(line.split()[1]))
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(params=[plain, Proxy], ids=["kamailio.cfg", "kamailio-optimize.cfg"])
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     with ExitStack() as opened:
-        yield Site(tmp_path, opened)
+        yield Site(tmp_path, opened, request.param)
 
 
 def test_the_relay_hears_an_answer_and_counts_the_call_as_answered(site: Site) -> None:
@@ -69,3 +77,18 @@ def test_a_call_on_hold_is_an_offer_and_an_answer_again(site: Site) -> None:
     assert site.commands == ["offer", "answer"] * 2
     outgoing.hang_up()
     incoming.wait_for_end()
+
+
+def test_a_call_whose_invite_has_no_sdp_is_offered_by_the_callee(site: Site) -> None:
+    alice, bob = site.phones.new("alice", 41), site.phones.new("bob", 42)
+    bob.register()
+    outgoing = alice.call(bob.user, late=True)
+    incoming = bob.incoming()
+    incoming.answer()
+    outgoing.wait_for_answer()
+    assert_names_relay(outgoing, incoming)
+    assert_talk(outgoing.media, incoming.media, seconds=0.5)
+    assert site.calls("answered") == 1
+    outgoing.hang_up()
+    incoming.wait_for_end()
+    assert site.commands == ["offer", "answer", "delete"]
