@@ -108,6 +108,8 @@ cdef void obey(worker *self) noexcept nogil:
     cdef uint64_t tail = LOAD_ACQUIRE(&self.command_tail)
     cdef command *order
     cdef uint32_t i
+    if tail - self.command_head == COMMANDS:
+        self.told = True  # there may be more, for which the ring had no room
     while self.command_head != tail:
         order = &self.commands[self.command_head % COMMANDS]
         if order.kind == STOP:

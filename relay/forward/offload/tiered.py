@@ -79,8 +79,11 @@ class _Entry:
 class Lending(Plane, Protocol):
     """A plane that lets the kernel track the streams that it forwards."""
 
-    def lend(self, rule: int, track: NDArray[np.void] | None) -> None:
-        """Keep the state of what ``rule`` receives in ``track``, which the kernel has as well; None: here."""
+    def lend(self, rule: int, track: NDArray[np.void] | None) -> bool:
+        """Keep the state of what ``rule`` receives in ``track``, which the kernel has as well; None: here.
+
+        False, and nothing is done, if its worker does not follow.
+        """
 
 
 class TieredPlane:
@@ -228,8 +231,10 @@ class TieredPlane:
         slot = self._ledger.open(id, out)
         if slot is None:
             return Why.FULL
+        if not self._below.lend(id, self._kernel.counts["track"][slot : slot + 1]):
+            self._ledger.close(slot)
+            return Why.UNSETTLED
         self._carried.begin(slot, id, self._numbers[self._gates[flow.at[0]]])
-        self._below.lend(id, self._kernel.counts["track"][slot : slot + 1])
         try:
             self._kernel.put(flow.key(), flow.value(slot))
         except BpfError:
