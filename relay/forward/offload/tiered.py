@@ -140,6 +140,13 @@ class TieredPlane:
         packets, octets, flaws = self._ledger.packets, self._ledger.bytes, self._ledger.flaws
         return dict(zip(SUMMED, (packets, octets, packets, octets, *flaws.values()), strict=True))
 
+    def totals_and_share(self) -> tuple[dict[str, int], dict[str, int]]:
+        """``totals`` and ``kernel_totals`` of one moment: what is left of the first never grows less."""
+        share, sums = self.kernel_totals(), self._below.totals()
+        for name, value in share.items():
+            sums[name] += value
+        return sums, share
+
     def refresh(self) -> list[Turn]:
         """Every ``REFRESH`` seconds: give the kernel what has settled, take back what has not stayed so.
 
@@ -396,10 +403,7 @@ class TieredPlane:
 
     def totals(self) -> dict[str, int]:
         """See ``Plane.totals``."""
-        sums = self._below.totals()
-        for name, value in self.kernel_totals().items():
-            sums[name] += value
-        return sums
+        return self.totals_and_share()[0]
 
     def peer(self, rule: int) -> Address | None:
         """See ``Plane.peer``."""
