@@ -56,7 +56,7 @@ def test_what_is_sent_after_a_change_goes_by_it_even_if_the_worker_has_a_turn_to
 
 
 def test_when_the_proxy_gets_its_reply_the_worker_has_done_what_was_changed(local_ports: LocalPorts) -> None:
-    """It is held when the change comes. The room of a rule that has ended is free once it has let go of it."""
+    """It is held when the change comes. The room of an ended rule is free once it has let go of that."""
     plane = NativePlane(rules=PORTS + 1)
     port, _ = local_ports(plane, "127.0.0.1")
     rule = plane.allocate()
