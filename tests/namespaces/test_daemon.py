@@ -71,10 +71,10 @@ def sdp(phone: socket.socket, held: bool = False) -> str:
 class Proxy:
     """Places one call over the relay."""
 
-    def __init__(self, machine: Namespace, call_id: str = "call") -> None:
+    def __init__(self, machine: Namespace, call_id: str = "call", port: int = NG[1]) -> None:
         self._call_id = call_id
         with machine.inside():
-            self._client = NgClient(NG)
+            self._client = NgClient((NG[0], port))
 
     def ask(self, command: str, **keys: Any) -> dict[str, Any]:
         reply = self._client.ask(command, call_id=self._call_id, from_tag="a", **keys)
