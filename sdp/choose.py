@@ -331,10 +331,16 @@ def _group(candidate: Candidate) -> tuple[bool, int]:
     return candidate.type.lower() == "relay", 0 if ip is None else ip.version
 
 
-def _cost(candidate: Candidate) -> int:
-    """``network-cost``; without one, something between the two that count."""
+def network_cost(candidate: Candidate) -> int | None:
+    """``network-cost``, 0 .. 99999 (browsers write up to 999); None where there is none that can be read."""
     text = candidate.extension("network-cost") or ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else CHEAP + 1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+def _cost(candidate: Candidate) -> int:
+    """Without one that can be read, something between the two that count."""
+    found = network_cost(candidate)
+    return CHEAP + 1 if found is None else found
 
 
 def is_cheap(candidate: Candidate) -> bool:

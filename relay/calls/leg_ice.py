@@ -22,7 +22,7 @@ from relay.ice.outputs import Path as CheckPath
 from relay.ice.passing import Passer, Side
 from relay.ice.policy import DEFAULT, MAX_TOTAL, Order, Policy
 from sdp.candidate import Candidate, foundation
-from sdp.choose import Context, Verdict, choose, interleaved
+from sdp.choose import Context, Verdict, choose, interleaved, network_cost
 from sdp.ice import IceDescription, own_priority, useless
 from sdp.rewrite import IceOut, Keep
 from sdp.values import valueclass
@@ -358,8 +358,8 @@ def _own(
 
 def _highest_cost(kept: Sequence[Candidate]) -> tuple[str, ...]:
     """``network-cost`` for ours, none if nobody has one: browsers prefer what costs less to any priority."""
-    costs = [text for one in kept if (text := one.extension("network-cost") or "").isdecimal()]
-    return ("network-cost", max(costs, key=int)) if costs else ()
+    costs = [cost for one in kept if (cost := network_cost(one)) is not None]
+    return ("network-cost", str(max(costs))) if costs else ()
 
 
 def _candidate(
