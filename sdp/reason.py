@@ -37,6 +37,7 @@ class Reason(enum.StrEnum):
     HOST_PRIVATE = "host-private", "an address of another network than that of the other phone"
     COST = "cost", "a mobile network, and the phone has a cheaper one as well"
     SYMMETRIC = "symmetric", "the outside of a NAT that serves no other phone, or one that is named already"
+    DUPLICATE = "duplicate", "the same address and port as another candidate, which has the higher priority"
     LIMIT = "limit", "there are enough candidates that are more likely to work"
     # the rest of ICE
     ICE_REMOVED = "ice-removed", "this leg does without ICE"

@@ -19,7 +19,7 @@ from relay.calls.trickle import Where, is_of_another_generation, media_of, where
 from relay.ice.passing import Side
 from relay.ice.policy import MAX_TOTAL, Optimizer
 from sdp.candidate import Candidate
-from sdp.choose import choose, is_cheap, parsed
+from sdp.choose import choose, parsed
 from sdp.fragment import Fragment, Part, rewritten
 
 MAX_VERDICTS = 2 * MAX_CANDIDATES
@@ -86,8 +86,6 @@ def _judge(
     interfaces: Interfaces,
 ) -> None:
     """Give a verdict on each candidate that has none, and on what is none."""
-    ours = sender.medias[theirs.index].ice
-    assert ours is not None
     assert theirs.ice is not None
     direction = "offer" if theirs.ice.side is Side.ANSWERER else "answer"
     policy = optimizing.policy_of(receiver, optimizer, direction)
@@ -97,7 +95,6 @@ def _judge(
         components=components,
         dropped=policy.drop,
         is_ours=lambda address, port: interfaces.is_ours((address, port)),
-        has_cheap=any(map(is_cheap, ours.candidates)),
     )
     limit = min(policy.direct, MAX_TOTAL - len(theirs.own) // max(len(components), 1))
     told = [verdict.candidate for verdict in theirs.verdicts if verdict.candidate is not None]
