@@ -37,6 +37,7 @@ KINDS = ("host", "srflx", "prflx", "relay", "tcp", "mdns", "ip4", "ip6")
 """What a policy may drop: types, and traits that a candidate has besides."""
 
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}", re.ASCII)
+_FOURTH_WORD = re.compile(r"(?:\S+\s+){3}(-?\d+)(?!\S)", re.ASCII)
 _TYPES = frozenset(("host", "srflx", "prflx", "relay"))
 _TRANSPORTS = frozenset(("udp", "tcp"))
 _LOCAL_ONLY = tuple(
@@ -92,7 +93,7 @@ class Verdict:
     kept: bool
     reason: Reason
     candidate: Candidate | None = None
-    """As it is written, if it is kept: its priority may be another one."""
+    """As it is written, if it is kept: its priority may be another one. None: as it came."""
 
 
 Rule = Callable[[Candidate, Context], Reason | None]
@@ -235,6 +236,43 @@ def choose(
         else Verdict(text, False, _at(reasons, index))
         for index, text in enumerate(texts)
     )
+
+
+def passing(values: Iterable[str], without_relay: bool = False) -> tuple[Verdict, ...]:
+    """One verdict for each value where the phones' candidates pass as they are, but for their priorities.
+
+    These become distinct, and such as RFC 8445, section 5.1.2 allows. Dropped are priorities that do not
+    fit 32 bits, and, if so asked, candidates of TURN servers. What else cannot be read passes.
+    """
+    texts = list(values)
+    read = [parsed(text) for text in texts]
+    kept = renumbered(
+        {
+            index: candidate
+            for index, candidate in enumerate(read)
+            if candidate is not None and not (without_relay and candidate.type.lower() == "relay")
+        }
+    )
+    found = []
+    for index, (text, candidate) in enumerate(zip(texts, read, strict=True)):
+        if candidate is None:
+            kept_as_it_is = not has_impossible_priority(text)
+            reason = Reason.DIRECT_KEPT if kept_as_it_is else Reason.INVALID
+            found.append(Verdict(text, kept_as_it_is, reason))
+        elif index in kept:
+            found.append(Verdict(text, True, Reason.DIRECT_KEPT, kept[index]))
+        else:
+            found.append(Verdict(text, False, Reason.RELAY_REPLACED))
+    return tuple(found)
+
+
+def has_impossible_priority(text: str) -> bool:
+    """What stands in the place of the priority is a number that 32 bits do not hold."""
+    found = _FOURTH_WORD.match(text)
+    if found is None:
+        return False
+    digits = found[1].lstrip("0")
+    return digits.startswith("-") or len(digits) > 10 or int(digits or "0") >= 2**32
 
 
 def _survivors(read: Sequence[Candidate | None], reasons: Sequence[Reason | None]) -> dict[int, Candidate]:

@@ -462,7 +462,7 @@ def _write_ice(edit: Edit, name: str, line: str, ice: IceOut | None) -> None:
 
 def _write_chosen(edit: Edit, line: str, verdict: Verdict) -> None:
     """A candidate of the peer that somebody judged; it may have got another priority."""
-    written = f"a=candidate:{verdict.candidate}"
+    written = body(line) if verdict.candidate is None else f"a=candidate:{verdict.candidate}"
     if not verdict.kept:
         edit.remove(line, verdict.reason)
     elif written == body(line):

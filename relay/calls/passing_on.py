@@ -19,7 +19,7 @@ from relay.calls.trickle import Where, is_of_another_generation, media_of, where
 from relay.ice.passing import Side
 from relay.ice.policy import MAX_TOTAL, Optimizer
 from sdp.candidate import Candidate
-from sdp.choose import choose, parsed
+from sdp.choose import choose, parsed, renumbered
 from sdp.fragment import Fragment, Part, rewritten
 
 MAX_VERDICTS = 2 * MAX_CANDIDATES
@@ -50,11 +50,23 @@ def passed_on(
             told[part.index] = {str(one): kept[where(one)] for one in accepted if where(one) in kept}
         else:
             relayed = "force-relay" in (sender.ice_option, receiver.ice_option)
-            left = (str(one) for one in accepted if not (relayed and one.type == "relay"))
-            told[part.index] = {text: text for text in left}
+            told[part.index] = _passed(ours.ice, theirs, accepted, relayed)
     if not told:
         return None
     return rewritten(text, lambda index, value: told.get(index, {}).get(value))
+
+
+def _passed(ice: MediaIce, theirs: Media, accepted: Sequence[Candidate], relayed: bool) -> dict[str, str]:
+    """Candidates that nobody judges, by how they came; priorities are distinct as those of a description."""
+    above = max((candidate.priority for candidate in theirs.own), default=0)
+    known = renumbered(dict(enumerate(ice.candidates)), above=above)
+    numbers = {where(one): one.priority for one in known.values()}
+    left = (one for one in accepted if not (relayed and one.type.lower() == "relay"))
+    return {str(one): _numbered(one, numbers[where(one)]) for one in left}
+
+
+def _numbered(candidate: Candidate, priority: int) -> str:
+    return str(candidate if candidate.priority == priority else replace(candidate, priority=priority))
 
 
 def _passes(media: Media) -> bool:
