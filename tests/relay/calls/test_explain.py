@@ -11,10 +11,12 @@ from relay.calls.outcome import record
 from relay.calls.report import Readings, Traffic
 from relay.calls.sightings import Sightings
 from relay.calls.state import Call, Leg
+from relay.ice import stun
 from relay.ice.outputs import Path as IcePath
 from relay.ice.outputs import Send
 from relay.ice.policy import Optimizer, Order, Place, Way
 from relay.memory.identity import NOWHERE
+from relay.memory.record import Record
 from sdp.ice import candidate_values
 from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, UNIX, Desk, sdp
 from tests.relay.calls.test_ice import ALICE_KEYS, BOB_ICE, BOB_KEYS, NAT, WITH_ICE, Phone
@@ -118,6 +120,29 @@ def test_only_a_place_that_shows_itself_after_the_first_path_counts_as_a_move() 
     assert (seen.moves, seen.moves_failed) == (0, 1)
     seen.is_selected(at[2], 2.5)
     assert (seen.moves, seen.moves_failed) == (1, 0)
+
+
+def test_a_check_between_phones_that_waits_for_its_answer_lets_no_media_flow_yet() -> None:
+    desk, check = assisted()
+    check(True)
+    check(False)
+    desk.now += 0.25
+    assert not {"usable", "way"} & {*ice(desk, "A"), *ice(desk, "B")}
+    waiting = record_of(desk, "A")
+    assert (waiting.usable, waiting.seen, waiting.failed) == ({}, (), ())
+    ((port, remote, request),) = [one for one in desk.box.sent if one[1] == (BOB, 2)]
+    reply = stun.success(stun.parse(request), (RELAY, desk.box.ports[port].number), BOB_KEYS.key)
+    desk.registry.stun(port, remote, reply, desk.now)
+    assert [ice(desk, tag)["usable"] for tag in ("A", "B")] == [250, 250]
+    assert [ice(desk, tag)["first check"] for tag in ("A", "B")] == [0, 0]
+
+
+def record_of(desk: Desk, tag: str) -> Record:
+    call = desk.registry.calls["call"]
+    leg = call.leg_of(tag)
+    assert leg is not None
+    readings = Readings(lambda rule: Traffic(rtp_packets=100), lambda monotonic: monotonic + UNIX)
+    return record(call, leg, NOWHERE, "delete", desk.now + 60, readings)
 
 
 def test_checks_that_pass_between_phones_are_counted_on_both_legs() -> None:
