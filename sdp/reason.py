@@ -45,6 +45,7 @@ class Reason(enum.StrEnum):
     ICE_TERMINATED = "ice-terminated", "ICE ends at the relay; the line spoke of the other phone's ICE"
     ICE_MOVED = "ice-moved", "medias use ICE differently, so the session's line is written per media"
     ICE_LITE = "ice-lite", "says whether the ICE agent on this side is a lite one"
+    ICE_OPTIONS = "ice-options", "without an ICE option that the relay, in the path, could not follow"
     TRICKLE = "trickle", "the relay knows trickle ICE and names all its candidates at once"
     # keys and profile
     KEYS = "keys", "encryption ends at the relay, which has keys of its own"
