@@ -58,7 +58,6 @@ class Exchange:
     """Words of ``ice_flaws.FLAWS``."""
     checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
     """What the ICE agents want done."""
-    """What was changed in the description and why."""
 
     def offer(self) -> str:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
