@@ -63,6 +63,8 @@ def _try(
         return ["no answer yet"]
     passer = media.ice.passers[found[0].component - 1]
     passed = passer.received(media.ice.side, at, datagram, now)
+    if passer.has_answered(media.ice.side, at):
+        media.ice.seen.is_usable(at, now)
     return _counted(media.ice, datagram, _pass_on(call, passer, passed, now, resources))
 
 
@@ -203,16 +205,17 @@ def _pass_on(
         match output:
             case passing.Forward(side, path, datagram):
                 resources.send(path.port, path.remote, datagram)
-                media = _end_of(call, passer, side) if datagram.startswith(REQUEST) else None
+                media = _end_of(call, passer, side)
                 if media is not None and media.ice is not None:
-                    media.ice.seen.checks_out += 1
+                    media.ice.seen.checks_out += datagram.startswith(REQUEST)
+                    if datagram.startswith(SUCCESS):  # there and back: media gets through as well
+                        media.ice.seen.is_usable(path, now)
             case passing.Validated(side, path):
                 media = _end_of(call, passer, side)
                 found = _find(media, path.port) if media is not None else None
                 if media is not None and media.ice is not None and found is not None:
                     media.ice.last_check = now
                     media.ice.seen.check_came(path, now)
-                    media.ice.seen.is_usable(path, now)
                     _accept_only([found[0]], passer.validated(side))
                     _use_for_now(media, path)
             case passing.Nominated(side, path):
