@@ -78,6 +78,10 @@ class Ports:
         """Ports handed out and not yet given back."""
         return len(self._used)
 
+    def is_used(self, port: int) -> bool:
+        """Whether it is handed out."""
+        return port in self._used
+
     @property
     def refused(self) -> int:
         """Ports kept out because they could not be bound."""

@@ -20,6 +20,9 @@ OWN_LIMIT = 16
 
 # Nobody can send there: this host, this network, loopback and multicast.
 _UNREACHABLE = re.compile(r"(?:0|127|22[4-9]|23\d)\.|::1?$|ff[0-9a-f]{2}:", re.ASCII | re.IGNORECASE)
+# RFC 8839, section 5.4. Browsers let "-", "_", "=" and "#" pass as well, for there are peers that write them.
+_UFRAG = re.compile(r"[A-Za-z0-9+/\-_=#]{4,256}")
+_PWD = re.compile(r"[A-Za-z0-9+/\-_=#]{22,256}")
 _KNOWN_TYPES = {
     "host": Reason.HOST_USELESS,
     "srflx": Reason.SRFLX_USELESS,
@@ -41,6 +44,7 @@ class IceDescription:
     trickle: bool  # more candidates may come later (RFC 8840)
     end_of_candidates: bool
     mismatch: bool  # the answerer found c=/m= not among the candidates (RFC 8839, section 4.2.5)
+    malformed: bool = False  # it has an ufrag or a pwd that is none, so that it counts as without both
 
     @property
     def offered(self) -> bool:
@@ -56,10 +60,13 @@ def read(session: Session, media: Media) -> IceDescription:
     """
     candidates, invalid = _candidates(media)
     options = tuple((_inherited(session, media, "ice-options") or "").split())
-    ufrag = _inherited(session, media, "ice-ufrag")
+    ufrag, pwd = _inherited(session, media, "ice-ufrag"), _inherited(session, media, "ice-pwd")
+    malformed = not (_fits(_UFRAG, ufrag) and _fits(_PWD, pwd))
+    if malformed:
+        ufrag = pwd = None
     return IceDescription(
         ufrag=ufrag,
-        pwd=_inherited(session, media, "ice-pwd"),
+        pwd=pwd,
         candidates=candidates,
         invalid=invalid,
         options=options,
@@ -68,7 +75,12 @@ def read(session: Session, media: Media) -> IceDescription:
         or (ufrag is not None and not options and _has_dummy_address(session, media)),
         end_of_candidates=_inherited(session, media, "end-of-candidates") is not None,
         mismatch=media.attribute("ice-mismatch") is not None,
+        malformed=malformed,
     )
+
+
+def _fits(form: re.Pattern[str], value: str | None) -> bool:
+    return value is None or form.fullmatch(value) is not None
 
 
 def _inherited(session: Session, media: Media, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import re
 from bisect import bisect_right
@@ -29,6 +30,58 @@ def number(address: str) -> Number | None:
         return 6, int(ipaddress.IPv6Address(address))
     except ValueError:
         return None
+
+
+_MAPPED = 0xFFFF
+"""The bits before an IPv4 address that is written as an IPv6 one (RFC 4291, section 2.5.5.2)."""
+
+
+def host(address: str) -> Number | None:
+    """As ``number``, and one for both ways to write an IPv4 address.
+
+    >>> host("::ffff:192.0.2.1") == host("192.0.2.1")
+    True
+    """
+    found = number(address)
+    if found is not None and found[0] == 6 and found[1] >> 32 == _MAPPED:
+        return 4, found[1] & 0xFFFFFFFF
+    return found
+
+
+class Scope(enum.Enum):
+    """How far an address reaches (RFC 4007; RFC 6890 for IPv4)."""
+
+    NOBODY = "nobody"
+    """It is not that of one host, or no address."""
+    HOST = "host"
+    """Loopback."""
+    LINK = "link"
+    WIDER = "wider"
+
+
+def scope(address: str) -> Scope:
+    """How far ``address`` reaches.
+
+    >>> [scope(text).value for text in ("0.0.0.0", "127.0.0.9", "169.254.0.1", "10.0.0.1", "233.252.0.1")]
+    ['nobody', 'host', 'link', 'wider', 'nobody']
+    >>> [scope(text).value for text in ("::", "::1", "fe80::1", "2001:db8::1", "ff02::1", "::ffff:127.0.0.1")]
+    ['nobody', 'host', 'link', 'wider', 'nobody', 'host']
+    """
+    match host(address):
+        case (4, value):
+            first = value >> 24
+            if first == 0 or first >= 224:  # sent to 0.0.0.0, Linux delivers to this host
+                return Scope.NOBODY
+            if first == 127:
+                return Scope.HOST
+            return Scope.LINK if value >> 16 == 0xA9FE else Scope.WIDER
+        case (6, value):
+            if value in (0, 1):
+                return Scope.HOST if value else Scope.NOBODY
+            if value >> 120 == 0xFF:
+                return Scope.NOBODY
+            return Scope.LINK if value >> 118 == 0xFE80 >> 6 else Scope.WIDER
+    return Scope.NOBODY
 
 
 _LOCAL = sorted(

@@ -11,6 +11,7 @@ from sdp.ice import IceDescription
 FLAWS = {
     "mismatch": "a=ice-mismatch: the phone does without ICE, since something on the way changed addresses",
     "bad-restart": "only one of ice-ufrag and ice-pwd changed: taken for a restart of ICE",
+    "bad-credentials": "an ice-ufrag or ice-pwd of a length, or with characters, that none has: taken as no ICE",
 }
 """For the log, by the word that the counter has."""
 
@@ -19,6 +20,8 @@ def found(media: Media, said: IceDescription) -> Iterator[str]:
     """Words of ``FLAWS``. ``media`` is as it was before its peer said so."""
     if said.mismatch:
         yield "mismatch"
+    if said.malformed:
+        yield "bad-credentials"
     if _is_half_restart(media, said):
         yield "bad-restart"
 

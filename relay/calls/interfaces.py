@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from relay.calls.addresses import host
 from relay.calls.resources import LocalAddress
 from relay.forward.rule import Address
 from sdp.values import valueclass
@@ -21,7 +22,8 @@ class Interfaces:
         """It is one of our media ports, or could be: who names it as his own wants a loop."""
         if remote is None or remote[1] not in self.ports:
             return False
-        return any(remote[0] in (at.address, at.advertised) for at in self.addresses)
+        found = host(remote[0])
+        return any(found in (host(at.address), host(at.advertised)) for at in self.addresses)
 
     @property
     def default(self) -> str:

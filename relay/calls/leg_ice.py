@@ -8,12 +8,13 @@ us, which takes both legs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from relay.calls.addresses import is_public
+from relay.calls.distrust import Distrust
 from relay.calls.resources import LocalPort, Resources
-from relay.calls.state import Leg, Media, MediaIce, Mode
+from relay.calls.state import Leg, Media, MediaIce, Mode, Path
 from relay.forward.rule import Address
 from relay.ice.agent import Agent
 from relay.ice.credentials import Credentials
@@ -156,7 +157,7 @@ def restarted(media: Media, said: IceDescription) -> bool:
     return media.ice.remote != credentials
 
 
-def heard(media: Media, said: IceDescription, now: float, is_ours: Callable[[Address], bool]) -> list[Output]:
+def heard(media: Media, said: IceDescription, now: float, distrust: Distrust) -> list[Output]:
     """The peer's credentials: checks that waited for them can go out. Returns what to send."""
     if media.ice is None or said.ufrag is None or said.pwd is None:
         return []
@@ -169,9 +170,9 @@ def heard(media: Media, said: IceDescription, now: float, is_ours: Callable[[Add
     agent.turned = _turned(media.ice.candidates)
     outputs = agent.set_remote(media.ice.remote, now, said.lite)
     if said.lite:
-        outputs += _check(media, agent, said.candidates[:MAX_CHECKED], now, is_ours)
+        outputs += _check(media, agent, said.candidates[:MAX_CHECKED], now, distrust)
     elif not agent.controlling and not agent.lite and not agent.validated:
-        outputs += _check(media, agent, _open_candidates(said), now, is_ours)
+        outputs += _check(media, agent, _open_candidates(said), now, distrust)
     return outputs
 
 
@@ -179,9 +180,7 @@ def _turned(candidates: Sequence[Candidate]) -> frozenset[Address]:
     return frozenset((one.address, one.port) for one in candidates if one.type == "relay")
 
 
-def check_added(
-    media: Media, added: Sequence[Candidate], now: float, is_ours: Callable[[Address], bool]
-) -> list[Output]:
+def check_added(media: Media, added: Sequence[Candidate], now: float, distrust: Distrust) -> list[Output]:
     """Checks of candidates that were added to those of ``media`` just now."""
     if media.ice is None or media.ice.agent is None:
         return []
@@ -189,7 +188,7 @@ def check_added(
     if not media.ice.lite:
         return []
     room = max(MAX_CHECKED - (len(media.ice.candidates) - len(added)), 0)
-    return _check(media, media.ice.agent, added[:room], now, is_ours)
+    return _check(media, media.ice.agent, added[:room], now, distrust)
 
 
 def _open_candidates(said: IceDescription) -> list[Candidate]:
@@ -210,20 +209,25 @@ def _check(
     agent: Agent,
     candidates: Sequence[Candidate],
     now: float,
-    is_ours: Callable[[Address], bool],
+    distrust: Distrust,
 ) -> list[Output]:
     """Ordinary checks (RFC 8445, section 6.1.4.2). A lite peer never checks us; others need none of them."""
     outputs: list[Output] = []
     for candidate in candidates:
         to = (candidate.address, candidate.port)
-        if candidate.transport.lower() != "udp" or not candidate.port or is_ours(to):
+        if candidate.transport.lower() != "udp" or not candidate.port:
             continue
-        for stream in media.streams:
-            for path in stream.paths:
-                if stream.component == candidate.component and path.port.at.speaks(candidate.address):
-                    at = CheckPath(path.port.handle, to)
-                    outputs += agent.check(at, now)
+        for path in _from(media, candidate):
+            if distrust.of(to, path.port.at) is None:
+                outputs += agent.check(CheckPath(path.port.handle, to), now)
     return outputs
+
+
+def _from(media: Media, candidate: Candidate) -> Iterator[Path]:
+    """Our ports that can check it."""
+    for stream in media.streams:
+        if stream.component == candidate.component:
+            yield from (path for path in stream.paths if path.port.at.speaks(candidate.address))
 
 
 def pass_between(offerer: Media, answerer: Media) -> None:

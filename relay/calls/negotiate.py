@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import sdp
 from relay.calls import bundles, ice_flaws, leg_ice, leg_security, mux, optimizing, turning
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
+from relay.calls.distrust import NOTES, Distrust
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.resources import LocalAddress, LocalPort, Resources
@@ -46,6 +47,7 @@ class Exchange:
     """Our name in ``a=rtpengine`` (``loop-protect``)."""
     now: float
     optimizer: Optimizer
+    distrust: Distrust
     decision: Decision | None = None
     """Of an offer under ``ICE=optimize``."""
     passed_elsewhere: frozenset[int] = frozenset()
@@ -188,7 +190,7 @@ class Exchange:
             single = ours.mux or bundles.is_shared(self.sender, ours)
             self._ensure_ports(self.sender, ours, 1 if single else 2)
             moved = self._announce(ours, announced)
-            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
+            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.distrust)))
 
         require = mux.require(words, theirs.mux)
         theirs.mux_advertised = not theirs.opaque and mux.advertise(ours.mux_offered, words, theirs.mux)
@@ -332,7 +334,7 @@ class Exchange:
             self._answer_ice(ours, theirs, said)
             self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
             self._announce(ours, announced)
-            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
+            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.distrust)))
         if not theirs.follows:
             self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
         if turning.passes(ours):
@@ -367,8 +369,8 @@ class Exchange:
             if announced.held:
                 continue
             stream.described += media.direction in ("sendrecv", "sendonly")
-            if self.interfaces.is_ours(remote):
-                self.notes.append("a party named a media port of ours as its own: not sent to")
+            if remote is not None and (why := self.distrust.of(remote, stream.path.port.at)) is not None:
+                self.notes.append(NOTES[why])
                 remote = None
             if stream.remote != remote or stream.unresolved != announced.unresolved:
                 stream.generation += 1
@@ -395,10 +397,8 @@ class Exchange:
         else:
             opened = [self.holding.open(at, components) for at in choice]
             streams = self._streams(tuple(zip(*opened, strict=True)))
-            if not media.retiring:
-                media.retiring = (
-                    media.streams
-                )  # else what was told last was never answered: nobody sends there
+            if not media.retiring:  # else what was told last was never answered: nobody sends there
+                media.retiring = media.streams
         for new, old in zip(streams, media.streams, strict=False):
             new.remote, new.unresolved, new.held = old.remote, old.unresolved, old.held
             new.generation, new.described = old.generation, old.described

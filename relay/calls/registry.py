@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from relay.calls import checks, deletion, keying, optimizing, widening
 from relay.calls.describe import handling
+from relay.calls.distrust import Distrust
 from relay.calls.holding import Holding
 from relay.calls.ice_flaws import FLAWS
 from relay.calls.interfaces import Interfaces
@@ -95,6 +96,10 @@ class Registry:
     """Told when a leg misses what it was not told of our addresses, and of which families those are."""
     closed: Counter[str] = field(default_factory=Counter)
     """Ended calls by reason."""
+    serves: Callable[[Address], bool] = lambda remote: False
+    """Whether a socket of ours listens for signalling there."""
+    distrust: Distrust = field(init=False)
+    """Of what parties say of themselves."""
     refused_stun: Counter[str] = field(default_factory=Counter)
     ice_flaws: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(FLAWS, 0)))
     """Descriptions of medias whose ICE is not as it should be, by word of ``FLAWS``."""
@@ -105,6 +110,9 @@ class Registry:
     _by_port: dict[int, str] = field(default_factory=dict)
     _due: list[tuple[float, str]] = field(default_factory=list)
     _next_worker: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.distrust = Distrust(self.interfaces, self.serves)
 
     def offer(self, request: Request, times: Times) -> Described:
         """The offer for the other party. Raises ``NgError``; then nothing has changed."""
@@ -153,8 +161,7 @@ class Registry:
         except SdpError as error:
             raise NgError(BAD_SDP) from error
         call = self.calls.get(request.call_id)
-        is_ours = self.interfaces.is_ours
-        found = self.trickle.received(request.call_id, call, sender, fragment, times.now, is_ours)
+        found = self.trickle.received(request.call_id, call, sender, fragment, times.now, self.distrust)
         if call is None:
             return ""
         self._begin(call, found, times.now)
@@ -327,7 +334,7 @@ class Registry:
             sender, receiver = find_parties(call, *parties, request.via_branch, times.now)
             exchange = Exchange(
                 call, request, session, sender, receiver, holding, self.interfaces, self.resources,
-                self.instance, times.now, self.optimizer,
+                self.instance, times.now, self.optimizer, self.distrust,
             )  # fmt: skip
             sender.spoke, sender.label = True, request.label or sender.label
             text = method(exchange)
@@ -349,7 +356,7 @@ class Registry:
             if isinstance(error, (NgError, SdpError, OutOfPorts)):
                 raise _as_ng_error(error) from error
             raise
-        self._begin(call, self.trickle.described(call, times.now, self.interfaces.is_ours), times.now)
+        self._begin(call, self.trickle.described(call, times.now, self.distrust), times.now)
         self.computed()
         for one in (call, sender, receiver):
             one.hung_up_at = one.delete_at = None

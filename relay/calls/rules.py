@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from relay.calls.clocks import agreed
 from relay.calls.state import Call, Leg, Media, MediaIce, Mode, Path, Stream
-from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, MAX_USERNAME, Clock, Learn, Marks, Rule, StunKeys
+from relay.forward.rule import MAX_ANNOUNCED, MAX_MID, Clock, Learn, Marks, Rule, StunKeys
 from sdp.protocol import Profile
 
 
@@ -196,17 +196,13 @@ def _rule(
 
 
 def _stun_keys(ice: MediaIce, path: Path) -> StunKeys | None:
-    """What the plane needs to answer checks; None while all of them are news, as in a restart.
-
-    So they are to a peer whose ufrag is none by RFC 8839.
-    """
+    """What the plane needs to answer checks; None while all of them are news, as in a restart."""
     agent = ice.agent
     if agent is None or agent.remote is None or ice.previous is not None:
         return None
     port = path.port.handle
     settled = tuple(source for source in agent.settled(port) if source in path.sources)
-    username = f"{agent.local.ufrag}:{agent.remote.ufrag}"
-    if not settled or not username.isascii() or len(username) > MAX_USERNAME:
+    if not settled:
         return None
     selected = agent.selected.get(port)
     return StunKeys(

@@ -16,12 +16,11 @@ check each other through us, they need them and we do not: see ``passing_on``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from relay.calls import leg_ice
+from relay.calls.distrust import Distrust
 from relay.calls.state import Call, Leg, Media, MediaIce
-from relay.forward.rule import Address
 from relay.ice.outputs import Output
 from sdp.candidate import Candidate
 from sdp.fragment import Fragment, Part
@@ -39,7 +38,6 @@ MAX_CALLS = 256
 REASONS = ("ufrag", "no such media", "after the end", "too many", "malformed", "expired", "no room")
 """Why something is left out; ``docs/operator.md`` explains them."""
 
-IsOurs = Callable[[Address], bool]
 Where = tuple[int, str, str, int]
 """Component, transport, address and port."""
 Checks = list[tuple[Media, list[Output]]]
@@ -63,7 +61,7 @@ class Trickle:
     """By Call-ID, which need not be that of a call."""
 
     def received(
-        self, call_id: str, call: Call | None, tag: str, fragment: Fragment, now: float, is_ours: IsOurs
+        self, call_id: str, call: Call | None, tag: str, fragment: Fragment, now: float, distrust: Distrust
     ) -> Checks:
         """The party with this ``tag`` sent a fragment. It makes no call and no leg."""
         self.refused["malformed"] += len(fragment.invalid)
@@ -71,9 +69,9 @@ class Trickle:
         if leg is None or _is_early(leg, fragment):
             self._keep(call_id, _Early(tag, fragment, now + WAIT), now)
             return []
-        return self._apply(leg, fragment, now, is_ours)
+        return self._apply(leg, fragment, now, distrust)
 
-    def described(self, call: Call, now: float, is_ours: IsOurs) -> Checks:
+    def described(self, call: Call, now: float, distrust: Distrust) -> Checks:
         """A description came: fragments that waited for it are used, in the order in which they came."""
         checks: Checks = []
         left = []
@@ -83,7 +81,7 @@ class Trickle:
             if leg is None or _is_early(leg, early.fragment):
                 left.append(early)
             else:
-                checks += self._apply(leg, early.fragment, now, is_ours)
+                checks += self._apply(leg, early.fragment, now, distrust)
         if left:
             self._waiting[call.call_id] = left
         return checks
@@ -121,7 +119,7 @@ class Trickle:
         else:
             self._waiting.pop(call_id, None)
 
-    def _apply(self, leg: Leg, fragment: Fragment, now: float, is_ours: IsOurs) -> Checks:
+    def _apply(self, leg: Leg, fragment: Fragment, now: float, distrust: Distrust) -> Checks:
         checks: Checks = []
         for part in fragment.parts:
             media = media_of(leg, part)
@@ -131,7 +129,7 @@ class Trickle:
                 self.refused["ufrag"] += 1
             else:
                 added = self._add(leg, media.ice, part)
-                checks.append((media, leg_ice.check_added(media, added, now, is_ours)))
+                checks.append((media, leg_ice.check_added(media, added, now, distrust)))
         return checks
 
     def _add(self, leg: Leg, ice: MediaIce, part: Part) -> tuple[Candidate, ...]:

@@ -75,9 +75,16 @@ class NgServer:
     """Datagrams without a cookie."""
     repeats: int = 0
     """Datagrams answered from the cache."""
+    is_own: Callable[[Address], bool] = lambda peer: False
+    """Whether a datagram came from a media port of ours: then somebody had the relay send it."""
+    own: int = 0
+    """Datagrams that did, and were dropped."""
 
     def datagram(self, datagram: bytes, peer: Address) -> bytes | None:
         """The reply to one datagram; None where there is nobody to answer."""
+        if self.is_own(peer):
+            self._drop_own()
+            return None
         parts = split(datagram)
         if parts is None:
             self.unanswerable += 1
@@ -91,6 +98,12 @@ class NgServer:
         reply = self._answer(cookie, payload, peer)
         self.cache.keep(key, reply, self.clock())
         return reply
+
+    def _drop_own(self) -> None:
+        """Nobody is answered either: the reply would go to the caller."""
+        self.own += 1
+        if self.own == 1:
+            log.error("a caller had the relay send to its own ng socket: dropped, and counted from now on")
 
     def _answer(self, cookie: bytes, payload: bytes, peer: Address) -> bytes:
         started = self.clock()

@@ -82,7 +82,7 @@ async def _run(settings: Settings, flood: logs.Flood) -> None:
     for gate in engine.gates:
         log.info("%s", gate)
     log.info("%s", engine.sharing)
-    ng = NgServer(engine.execute)
+    ng = NgServer(engine.execute, is_own=engine.machine.holds)
     async with contextlib.AsyncExitStack() as opened:
         opened.callback(engine.stop)
         opened.callback(asyncio.create_task(_sum_up(flood)).cancel)

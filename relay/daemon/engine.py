@@ -24,6 +24,7 @@ from relay.calls.state import Call, Leg
 from relay.calls.timers import Timers
 from relay.config import Settings
 from relay.daemon import planes
+from relay.daemon.listening import serving
 from relay.daemon.machine import Machine
 from relay.daemon.remembering import COMMANDS as ABOUT_NETWORKS
 from relay.daemon.remembering import Remembering
@@ -89,6 +90,7 @@ class Engine:
             on_end=self._leg_ended,
             on_over=self._call_over,
             on_widen=self._leg_widened,
+            serves=serving(settings.listen_ng, addresses),
             default_tos=settings.tos,
             workers=self.plane.workers,
         )
@@ -273,7 +275,7 @@ class Engine:
             elif isinstance(event, Dtls):
                 self.registry.dtls(event.port, event.source, event.datagram, now)
             else:
-                log.debug("latched rule=%d peer=%s:%d", event.rule, *event.peer)
+                log.debug("latched rule=%d", event.rule)
         self._plan_checks()
 
     def _computed(self) -> None:

@@ -82,6 +82,10 @@ class Machine:
         """See ``Resources.close``. A number is free again once the worker has let go of the socket."""
         self.plane.close(*[port.handle for port in ports])
 
+    def holds(self, source: Address) -> bool:
+        """Whether it is a media port of ours that is open: another program cannot have it meanwhile."""
+        return self.pool.holds(*source)
+
     def closed(self, address: str, number: int) -> None:
         """The plane has closed a socket."""
         self.pool.release(address, number)

@@ -56,6 +56,8 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         ng_errors=ng.errors,
         ng_repeats=ng.repeats,
         ng_unanswerable=ng.unanswerable,
+        ng_own=ng.own,
+        distrusted=engine.registry.distrust.counts,
         stun_refused=engine.registry.refused_stun,
         trickle_refused=engine.registry.trickle.refused,
         ice_flaws=engine.registry.ice_flaws,

@@ -54,6 +54,11 @@ class PortPool:
         """The socket on this port is closed. Raises ``ValueError`` if the port was not handed out."""
         self._range(address)[1].give_back(port)
 
+    def holds(self, address: str, port: int) -> bool:
+        """Whether a socket of ours is on this port. ``address`` is written as the kernel writes it."""
+        ports = self._ranges.get(address)
+        return ports is not None and ports.is_used(port)
+
     def used(self, address: str) -> int:
         """Ports in use."""
         return self._range(address)[1].used

@@ -64,6 +64,8 @@ class Snapshot:
     ng_errors: Mapping[str, int] = field(default_factory=dict)  # by proxy
     ng_repeats: int = 0  # answered from the reply cache
     ng_unanswerable: int = 0  # datagrams without a cookie
+    ng_own: int = 0  # datagrams from media ports of ours
+    distrusted: Mapping[str, int] = field(default_factory=dict)  # what parties said of themselves, by reason
     stun_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
     trickle_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
     ice_flaws: Mapping[str, int] = field(default_factory=dict)  # by flaw
@@ -207,6 +209,12 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
         "icerelay_stun_refused_total", "STUN datagrams not acted upon, by reason", "reason", now.stun_refused
     )
     yield _counter(
+        "icerelay_distrusted_total",
+        "What parties said of themselves and was not followed, by reason",
+        "reason",
+        now.distrusted,
+    )
+    yield _counter(
         "icerelay_trickle_refused_total",
         "Fragments, parts of them or single candidates not used, by reason",
         "reason",
@@ -264,6 +272,9 @@ def _ng(now: Snapshot) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "icerelay_ng_unanswerable_total", "ng datagrams without a cookie", now.ng_unanswerable
+    )
+    yield CounterMetricFamily(
+        "icerelay_ng_own_total", "ng datagrams that came from media ports of ours, dropped", now.ng_own
     )
 
 

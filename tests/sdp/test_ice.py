@@ -52,8 +52,32 @@ def test_credentials_of_the_session_level_count_for_its_medias() -> None:
 
 
 def test_credentials_of_the_media_win_over_the_session() -> None:
-    ice = described("a=ice-ufrag:mine\r\na=ice-pwd:own\r\n", "a=ice-ufrag:all\r\na=ice-pwd:shared\r\n")
-    assert (ice.ufrag, ice.pwd) == ("mine", "own")
+    own, shared = "own" * 8, "shared" * 4
+    ice = described(
+        f"a=ice-ufrag:mine\r\na=ice-pwd:{own}\r\n", f"a=ice-ufrag:theirs\r\na=ice-pwd:{shared}\r\n"
+    )
+    assert (ice.ufrag, ice.pwd) == ("mine", own)
+
+
+@pytest.mark.parametrize("ufrag", ["four", "u" * 256, "a+/Z9", "with-what_browsers=let#pass"])
+@pytest.mark.parametrize("pwd", ["p" * 22, "p" * 256, "0123456789+/-_=#ABCDEF"])
+def test_credentials_of_every_length_that_there_is_are_read(ufrag: str, pwd: str) -> None:
+    ice = described(f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\n")
+    assert (ice.ufrag, ice.pwd, ice.malformed) == (ufrag, pwd, False)
+
+
+@pytest.mark.parametrize(
+    ("ufrag", "pwd"),
+    [
+        ("one", "p" * 22), ("u" * 257, "p" * 22), ("x d7:command4:pinge", "p" * 22), ("üüüü", "p" * 22),
+        ("a:bc", "p" * 22), ("abc\tdef", "p" * 22), ("", "p" * 22),
+        ("four", "p" * 21), ("four", "p" * 257), ("four", "p" * 20 + " p"),
+        ("four", "p" * 21 + "\N{DEGREE SIGN}"),
+    ],
+)  # fmt: skip
+def test_credentials_that_are_none_count_as_no_ice(ufrag: str, pwd: str) -> None:
+    ice = described(f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=candidate:{HOST}\r\n")
+    assert (ice.ufrag, ice.pwd, ice.offered, ice.malformed) == (None, None, False, True)
 
 
 def test_a_plain_phone_offers_no_ice() -> None:
@@ -82,11 +106,11 @@ def test_the_end_of_candidates_and_a_mismatch_are_read() -> None:
 @pytest.mark.parametrize(
     ("media", "m", "trickle"),
     [
-        ("a=ice-ufrag:x\r\na=ice-options:rtp+ecn trickle\r\n", "m=audio 5000 RTP/AVP 0", True),
-        ("a=ice-ufrag:x\r\n", "m=audio 9 RTP/AVP 0", True),
-        ("a=ice-ufrag:x\r\nc=IN IP4 0.0.0.0\r\n", "m=audio 5000 RTP/AVP 0", True),
-        ("a=ice-ufrag:x\r\na=ice-options:rtp+ecn\r\n", "m=audio 9 RTP/AVP 0", False),
-        ("a=ice-ufrag:x\r\n", "m=audio 5000 RTP/AVP 0", False),
+        ("a=ice-ufrag:xxxx\r\na=ice-options:rtp+ecn trickle\r\n", "m=audio 5000 RTP/AVP 0", True),
+        ("a=ice-ufrag:xxxx\r\n", "m=audio 9 RTP/AVP 0", True),
+        ("a=ice-ufrag:xxxx\r\nc=IN IP4 0.0.0.0\r\n", "m=audio 5000 RTP/AVP 0", True),
+        ("a=ice-ufrag:xxxx\r\na=ice-options:rtp+ecn\r\n", "m=audio 9 RTP/AVP 0", False),
+        ("a=ice-ufrag:xxxx\r\n", "m=audio 5000 RTP/AVP 0", False),
         ("c=IN IP4 0.0.0.0\r\n", "m=audio 5000 RTP/AVP 0", False),
     ],
 )

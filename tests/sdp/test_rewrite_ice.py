@@ -18,7 +18,7 @@ from sdp.session import Session
 DATA = Path(__file__).parents[1] / "data" / "sdp"
 RELAY = Connection("IP4", "203.0.113.1")
 OURS = Candidate("OURS", 1, "udp", 2130706431, "203.0.113.1", 30000, "host")
-OWN = IceOut("ourfrag", "ourpassword", (OURS,))
+OWN = IceOut("ourfrag", "ourpasswordourpassword", (OURS,))
 END_TO_END = IceOut(None, None, (OURS,), Keep.ALL)
 WITH_ICE = MediaOut(30000, RELAY, None, ice=OWN)
 WITHOUT_ICE = MediaOut(30000, RELAY, None)
@@ -26,7 +26,7 @@ PASSING = MediaOut(30000, RELAY, None, ice=END_TO_END)
 
 HOST = "a=candidate:1 1 udp 2130706175 10.20.0.5 40001 typ host\r\n"
 TURN = "a=candidate:8 1 udp 16775167 198.51.100.9 50001 typ relay raddr 0.0.0.0 rport 0\r\n"
-CREDENTIALS = "a=ice-ufrag:theirs\r\na=ice-pwd:theirpassword\r\n"
+CREDENTIALS = "a=ice-ufrag:theirs\r\na=ice-pwd:theirpasswordtheirpassword\r\n"
 
 
 def captured(name: str) -> str:
@@ -127,7 +127,7 @@ def test_our_ice_lines_come_last() -> None:
     assert tail(rewritten(text, WITH_ICE).text) == [
         "a=x",
         "a=ice-ufrag:ourfrag",
-        "a=ice-pwd:ourpassword",
+        "a=ice-pwd:ourpasswordourpassword",
         f"a=candidate:{OURS}",
     ]
 
@@ -158,7 +158,7 @@ def test_without_ice_every_ice_line_goes_for_that_reason() -> None:
 
 def test_ice_is_given_to_a_phone_whose_peer_has_none() -> None:
     text = rewritten(captured("sipp-offer"), WITH_ICE).text
-    assert text.endswith(f"a=ice-ufrag:ourfrag\r\na=ice-pwd:ourpassword\r\na=candidate:{OURS}\r\n")
+    assert text.endswith(f"a=ice-ufrag:ourfrag\r\na=ice-pwd:ourpasswordourpassword\r\na=candidate:{OURS}\r\n")
 
 
 # End-to-end mode.
@@ -229,7 +229,7 @@ def test_credentials_of_the_session_are_replaced_by_ours_per_media() -> None:
     assert new.attribute("ice-ufrag") is None
     assert new.attribute("fingerprint") is not None
     ice = read(new, new.medias[0])
-    assert (ice.ufrag, ice.pwd, ice.candidates) == ("ourfrag", "ourpassword", (OURS,))
+    assert (ice.ufrag, ice.pwd, ice.candidates) == ("ourfrag", "ourpasswordourpassword", (OURS,))
 
 
 def test_credentials_of_the_session_stay_if_all_medias_keep_them() -> None:
@@ -239,12 +239,14 @@ def test_credentials_of_the_session_stay_if_all_medias_keep_them() -> None:
 
 
 def test_credentials_of_the_session_move_to_the_medias_that_keep_them() -> None:
-    text = described(HOST, HOST, HOST + "a=ice-ufrag:x\r\n", session=CREDENTIALS + "a=ice-options:ice2\r\n")
+    text = described(
+        HOST, HOST, HOST + "a=ice-ufrag:xxxx\r\n", session=CREDENTIALS + "a=ice-options:ice2\r\n"
+    )
     new = Session.parse(rewritten(text, WITHOUT_ICE, PASSING, PASSING).text)
     assert new.attribute("ice-ufrag") is None
     found = [read(new, media) for media in new.medias]
-    assert [ice.ufrag for ice in found] == [None, "theirs", "x"]
-    assert [ice.pwd for ice in found] == [None, "theirpassword", "theirpassword"]
+    assert [ice.ufrag for ice in found] == [None, "theirs", "xxxx"]
+    assert [ice.pwd for ice in found] == [None, "theirpasswordtheirpassword", "theirpasswordtheirpassword"]
     assert [ice.options for ice in found] == [(), ("ice2",), ("ice2",)]
 
 

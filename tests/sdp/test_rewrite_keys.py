@@ -156,7 +156,7 @@ def test_our_keys_take_the_place_of_the_peers() -> None:
 
 
 def test_new_keys_come_after_rtcp_and_before_ice_and_in_order() -> None:
-    own = IceOut("ourfrag", "ourpassword", ())
+    own = IceOut("ourfrag", "ourpasswordourpassword", ())
     both = SecurityOut((CRYPTO, GCM), FINGERPRINT, "passive", "us")
     out = replace(AUDIO, rtcp=30001, rtcp_mux=True, ice=own, security=both, protocol="RTP/SAVP")
     assert tail(rewritten(described("a=x\r\n"), out).text) == [
@@ -169,7 +169,7 @@ def test_new_keys_come_after_rtcp_and_before_ice_and_in_order() -> None:
         f"a=fingerprint:{FINGERPRINT}",
         "a=tls-id:us",
         "a=ice-ufrag:ourfrag",
-        "a=ice-pwd:ourpassword",
+        "a=ice-pwd:ourpasswordourpassword",
     ]
 
 
@@ -329,10 +329,12 @@ def test_a_mid_without_a_name_is_given_one() -> None:
 
 
 def test_a_bundle_only_media_with_port_zero_is_reached_through_its_leader() -> None:
-    own = IceOut("ourfrag", "ourpassword", (Candidate("OURS", 1, "udp", 1, "203.0.113.1", 30000, "host"),))
+    own = IceOut(
+        "ourfrag", "ourpasswordourpassword", (Candidate("OURS", 1, "udp", 1, "203.0.113.1", 30000, "host"),)
+    )
     leader = replace(AUDIO, mid="1", ice=own, security=DTLS, rtcp_mux=True, protocol="UDP/TLS/RTP/SAVPF")
     follower = replace(leader, port=0, mid="2", ice=None, security=NO_KEYS, rtcp_mux=False, bundle_only=True)
-    keys = "a=ice-ufrag:theirs\r\na=ice-pwd:theirpassword\r\n" + SHARED
+    keys = "a=ice-ufrag:theirs\r\na=ice-pwd:theirpasswordtheirpassword\r\n" + SHARED
     out = SessionOut(bundle=(("1", "2"),))
     new = Session.parse(rewritten(described("", keys, session=keys), leader, follower, out=out).text)
     assert bundled(new, 1) == 0
