@@ -55,6 +55,7 @@ def _try(
         if before is not None and any(isinstance(output, Refused) for output in outputs):
             outputs = before.received(at, datagram, now)
         if outputs and not any(isinstance(output, Refused) for output in outputs):
+            media.allowance.checked(len(datagram))
             media.ice.last_check = now
             media.ice.seen.check_came(at, now)
         return _counted(media.ice, datagram, carry_out(media, outputs, now, resources))
@@ -89,16 +90,18 @@ def alive(call: Call, last_packet: Callable[[int], float], now: float, resources
     Which of them sent it, the counters do not tell. It is taken for the one that we send to. In a bundle
     media of any kind is one. Returns whether checks were begun.
     """
-    outputs: list[Output] = []
+    begun = False
     for leg in call.legs.values():
         for media, agent in _agents_of(leg):
+            outputs: list[Output] = []
             latest = _last_packets(leg, media, last_packet)
             for path in [path for stream in media.streams for path in stream.paths]:
                 at = _source(agent, path)
                 if at is not None and now - latest[path.port.handle] < RECENT:
                     outputs += agent.alive(at, now)
-    _send_all(outputs, resources)
-    return bool(outputs)
+            _send_all(media, outputs, resources)
+            begun = begun or bool(outputs)
+    return begun
 
 
 def _last_packets(leg: Leg, lead: Media, last_packet: Callable[[int], float]) -> dict[int, float]:
@@ -129,17 +132,24 @@ def earned(media: Media, port: int, source: Address) -> float:
         return 0.0
     if any(passer.has_answered(ice.side, at) for passer in ice.passers):
         return math.inf
-    agents = [one.agent for one in (ice, ice.previous) if one is not None and one.agent is not None]
-    if any(agent.has_answered(at) for agent in agents):
+    if _has_answered(ice, at):
         return math.inf
-    exchanged = [agent.exchanged(at) for agent in agents]
+    exchanged = [agent.exchanged(at) for agent in _generations(ice)]
     return float(sum(AMPLIFICATION * received - sent for received, sent in exchanged))
+
+
+def _generations(ice: MediaIce) -> list[Agent]:
+    return [one.agent for one in (ice, ice.previous) if one is not None and one.agent is not None]
+
+
+def _has_answered(ice: MediaIce, at: IcePath) -> bool:
+    return any(agent.has_answered(at) for agent in _generations(ice))
 
 
 def resume(call: Call, now: float, resources: Resources) -> None:
     """The answer is in: paths that nobody answered while the phone rang are checked again."""
-    for _, agent in _agents(call):
-        _send_all(agent.resume(now), resources)
+    for media, agent in _agents(call):
+        _send_all(media, agent.resume(now), resources)
 
 
 def _agents(call: Call) -> Iterator[tuple[Media, Agent]]:
@@ -153,11 +163,21 @@ def _agents_of(leg: Leg) -> Iterator[tuple[Media, Agent]]:
             yield media, media.ice.agent
 
 
-def _send_all(outputs: list[Output], resources: Resources) -> None:
+def _send_all(media: Media, outputs: list[Output], resources: Resources) -> None:
     """What an agent says that has found out nothing."""
     for output in outputs:
         if isinstance(output, Send):
-            resources.send(output.path.port, output.path.remote, output.datagram)
+            _send(media, output, resources)
+
+
+def _send(media: Media, output: Send, resources: Resources) -> None:
+    """A check to where nobody has answered yet may be one too many: then it counts as lost on the way."""
+    path, datagram, ice = output.path, output.datagram, media.ice
+    if ice is not None and datagram.startswith(REQUEST):
+        if not _has_answered(ice, path) and not media.allowance.spend(path.remote[0], len(datagram)):
+            return
+        ice.seen.checks_out += 1
+    resources.send(path.port, path.remote, datagram)
 
 
 def carry_out(media: Media, outputs: list[Output], now: float, resources: Resources) -> list[str]:
@@ -165,16 +185,15 @@ def carry_out(media: Media, outputs: list[Output], now: float, resources: Resour
     refused = []
     for output in outputs:
         match output:
-            case Send(path, datagram):
-                resources.send(path.port, path.remote, datagram)
-                if media.ice is not None and datagram.startswith(REQUEST):
-                    media.ice.seen.checks_out += 1
+            case Send():
+                _send(media, output, resources)
             case Selected(path):
                 if media.ice is not None and media.ice.agent is not None:
                     media.ice.seen.is_selected(path, now)
                     _settle(media.ice, media.ice.agent, path)
                 _select(media, path)
             case Usable(path):
+                media.allowance.answered(path.remote[0])
                 if media.ice is not None:
                     media.ice.seen.is_usable(path, now)
                 _use_for_now(media, path)

@@ -20,6 +20,8 @@ from relay.forward.rule import Address
 OWN_PORT = "own media port"
 OWN_SERVICE = "own service"
 SCOPE = "scope"
+UNANSWERED = "unanswered checks"
+"""See ``relay.calls.allowance``; counted when a leg ends."""
 NOTES = {
     OWN_PORT: "a party named a media port of ours as its own: not sent to",
     OWN_SERVICE: "a party named an address as its own where we listen for signalling: not sent to",
@@ -35,7 +37,7 @@ class Distrust:
     interfaces: Interfaces
     serves: Callable[[Address], bool] = lambda remote: False
     """Whether a socket of ours listens for signalling at what a peer names."""
-    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(NOTES, 0)))
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys((*NOTES, UNANSWERED), 0)))
 
     def of(self, remote: Address, at: LocalAddress) -> str | None:
         """Why nothing is sent to ``remote`` from ``at``, counted; None: nothing is against it."""

@@ -533,7 +533,7 @@ class Terms:
 def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
     """The leg's media of this index; missing ones are added."""
     while len(leg.medias) <= index:
-        leg.medias.append(Media(len(leg.medias), "", ""))
+        leg.medias.append(Media(len(leg.medias), "", "", leg.allowance))
     media = leg.medias[index]
     if section is not None and not media.kind:
         media.kind, media.protocol = section.kind, section.protocol

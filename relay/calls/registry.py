@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from relay.calls import checks, deletion, keying, optimizing, widening
 from relay.calls.describe import handling
-from relay.calls.distrust import Distrust
+from relay.calls.distrust import UNANSWERED, Distrust
 from relay.calls.holding import Holding
 from relay.calls.ice_flaws import FLAWS
 from relay.calls.interfaces import Interfaces
@@ -161,11 +161,14 @@ class Registry:
         except SdpError as error:
             raise NgError(BAD_SDP) from error
         call = self.calls.get(request.call_id)
+        leg = call.leg_of(sender) if call is not None else None
+        if leg is not None:
+            leg.allowance.described(request.sdp)
         found = self.trickle.received(request.call_id, call, sender, fragment, times.now, self.distrust)
         if call is None:
             return ""
         self._begin(call, found, times.now)
-        return widening.missed(call, call.leg_of(sender))
+        return widening.missed(call, leg)
 
     def fragment_for_the_other(self, request: Request, sender: str | None) -> str | None:
         """What of a fragment that was taken in goes to the other party; None: it has no use for it."""
@@ -332,6 +335,7 @@ class Registry:
             if request.tos is not None or method is Exchange.offer:
                 holding.mark(_tos(request.tos, self.default_tos))
             sender, receiver = find_parties(call, *parties, request.via_branch, times.now)
+            sender.allowance.described(request.sdp or "")
             exchange = Exchange(
                 call, request, session, sender, receiver, holding, self.interfaces, self.resources,
                 self.instance, times.now, self.optimizer, self.distrust,
@@ -392,7 +396,7 @@ class Registry:
         for gone in before:
             if gone.id not in call.legs:
                 gone.hung_up_at = leg.hung_up_at if gone.hung_up_at is None else gone.hung_up_at
-                self.on_end(call, gone, "deleted")
+                self._over(call, gone, "deleted")
         if call.legs:
             self._sync(call)
         else:
@@ -401,10 +405,14 @@ class Registry:
     def _end(self, call: Call, reason: str) -> None:
         self.closed[reason] += 1
         for leg in call.legs.values():
-            self.on_end(call, leg, reason)
+            self._over(call, leg, reason)
         self.on_over(call)
         self.trickle.forget(call.call_id)
         self._forget(call)
+
+    def _over(self, call: Call, leg: Leg, reason: str) -> None:
+        self.distrust.counts[UNANSWERED] += leg.allowance.refused
+        self.on_end(call, leg, reason)
 
     def _forget(self, call: Call) -> None:
         self.calls.pop(call.call_id, None)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import TypeVar
 
+from relay.calls.allowance import Allowance
 from relay.calls.resources import LocalPort
 from relay.calls.sightings import Sightings
 from relay.dtls.association import Association, Where
@@ -210,6 +211,8 @@ class Media:
     index: int
     kind: str
     protocol: str
+    allowance: Allowance
+    """Of its leg."""
     codec: str = ""
     """First codec of the peer's list, as ``query`` names it: ``PCMU/8000``."""
     streams: list[Stream] = field(default_factory=list)
@@ -323,6 +326,8 @@ class Leg:
     """And that it goes by the phone's TURN server."""
     policy: str | None = None
     """Of the configuration, as the ng ``ice-policy`` says."""
+    allowance: Allowance = field(default_factory=Allowance)
+    """For checks to where its peer is said to be."""
     lite: bool = False
     """We are ICE-lite towards it."""
     ice_option: str | None = None
