@@ -189,15 +189,15 @@ def test_hosts_that_one_invite_names_share_what_it_may_send() -> None:
     assert 0 < flood <= AMPLIFICATION * (HEADERS + sum(map(len, named)) + 2 * len(named))
 
 
-def test_fragments_of_a_lite_phone_send_little_as_well() -> None:
+def test_a_fragment_of_a_lite_phone_sends_little_as_well() -> None:
     desk = Desk(PLAIN[:1])
     invite = lite(1, 0)
     desk.offer(invite, ICE="force")
     spent = HEADERS + len(invite)
-    for number in range(2000, 2030):
-        fragment = "m=audio 9 RTP/AVP 0\r\n" + LITE_FRAGMENT.format(number, VICTIM)
-        desk.command("offer", sdp=fragment, call_id="call", from_tag="A", flags=["fragment"])
-        spent += HEADERS + len(fragment)
+    named = "".join(LITE_FRAGMENT.format(number, VICTIM) for number in range(2000, 2016))
+    fragment = "m=audio 9 RTP/AVP 0\r\n" + named
+    desk.command("offer", sdp=fragment, call_id="call", from_tag="A", flags=["fragment"])
+    spent += HEADERS + len(fragment)
     assert 0 < flooded(desk) <= AMPLIFICATION * spent
 
 
@@ -206,7 +206,7 @@ def test_checks_of_a_full_agent_whose_source_is_forged_earn_no_flood_either() ->
     keys = KEYS[0].replace("u" * 256, "abcd" + "u" * 252), KEYS[1]
     peer.desk.answer(sdp("192.0.2.99", 9, *keys, "rtcp-mux", protocol=DTLS))
     described = HEADERS + 600
-    for port in range(5000, 5100):
+    for port in range(5000, 5032):
         peer.check((SOMEBODY[0], port), sender=keys[0].partition(":")[2])
     peer.wait(CHECKED_FOR)
     checks = [
