@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from relay.calls.explain import explain
 from relay.calls.registry import Described, Registry, Times
-from relay.calls.report import Readings, Reply, call_report
-from relay.ng.errors import BAD_LIMIT, NOT_DELETED, UNKNOWN_COMMAND, NgError
+from relay.calls.report import Readings, Reply, call_report, times_of
+from relay.calls.state import Call
+from relay.ng.errors import BAD_LIMIT, NO_REPORT, NOT_DELETED, UNKNOWN_COMMAND, NgError
 from relay.ng.request import Request
 from sdp.values import valueclass
 
@@ -76,9 +77,18 @@ def _delete(request: Request, registry: Registry, times: Times, readings: Readin
         if "fatal" in request.flags:
             raise NgError(NOT_DELETED)
         return Outcome({"warning": NOT_DELETED, "result": "ok"})
-    report = {} if "fast" in request.flags else call_report(found, readings)
+    report = {} if "fast" in request.flags else _report(found, registry, readings)
     registry.delete(request, times)
     return Outcome({**report, "result": "ok"})
+
+
+def _report(call: Call, registry: Registry, readings: Readings) -> Reply:
+    """Whatever is wrong with it, the call ends and its ports are free."""
+    try:
+        return call_report(call, readings)
+    except Exception as error:
+        registry.fault(call, error)
+        return {**times_of(call), "warning": NO_REPORT}
 
 
 def _query(request: Request, registry: Registry, readings: Readings) -> Outcome:

@@ -19,6 +19,9 @@ LONGEST_JITTER = 10.0
 _RATE = re.compile(r"\d{1,7}", re.ASCII)
 """Of an RTP clock; as many digits as ``relay.calls.clocks`` reads."""
 
+_RATE = re.compile(r"[0-9]{1,7}")
+"""Clock rates go up to 90,000 Hz or so."""
+
 MOST_STREAMS = 128
 """In the report of a call: each is some 200 bytes, and a report is to fit one datagram."""
 

@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from relay.calls import checks, deletion, keying, optimizing, widening
@@ -21,7 +22,7 @@ from relay.calls.interfaces import Interfaces
 from relay.calls.negotiate import Exchange, settle
 from relay.calls.parties import find_parties
 from relay.calls.passing_on import passed_on
-from relay.calls.resources import OutOfPorts, Resources
+from relay.calls.resources import KeysRefused, OutOfPorts, Resources
 from relay.calls.rules import most_at_a_port
 from relay.calls.state import Call, Leg, Media
 from relay.calls.timers import Timers, expired
@@ -48,6 +49,15 @@ from sdp.rewrite import loop_id
 from sdp.session import SdpError, Session
 from sdp.values import valueclass
 
+LastPacket = Callable[[int], float]
+"""When a rule last received something."""
+
+UNTIMED = "fault"
+"""Why a call ends of which a fault of ours hides whether it is over: it would hold its ports for ever."""
+
+RETRY = 1.0
+"""Seconds after which agents and handshakes of a call are looked at again, when something went wrong."""
+
 MAX_MEDIAS = 64
 """Of one description: each takes up to four ports of each family, and a conference has a dozen."""
 
@@ -73,6 +83,10 @@ class Times:
     unix: float
 
 
+def _raise(_call: Call, error: Exception) -> None:
+    raise error
+
+
 @dataclass(slots=True)
 class Registry:
     """The calls of this process."""
@@ -94,6 +108,9 @@ class Registry:
     """Told of each call after its last leg."""
     on_widen: Callable[[Call, Leg, tuple[int, ...]], object] = lambda call, leg, families: None
     """Told when a leg misses what it was not told of our addresses, and of which families those are."""
+    on_fault: Callable[[Call, Exception], object] = _raise
+    """Told of a fault of ours where no command can be refused for it. The other calls go on."""
+    faults: int = 0
     closed: Counter[str] = field(default_factory=Counter)
     """Ended calls by reason."""
     serves: Callable[[Address], bool] = lambda remote: False
@@ -224,10 +241,11 @@ class Registry:
         call = self.calls.get(self._by_port.get(port, ""))
         if call is None:
             return
-        self.refused_stun.update(checks.received(call, port, source, datagram, now, self.resources))
-        self._holdings[call.call_id].sync(call)
-        keying.begin(call, now, self.resources, self.handshakes)
-        self._plan(call)
+        with self._guard(call):
+            self.refused_stun.update(checks.received(call, port, source, datagram, now, self.resources))
+            self._holdings[call.call_id].sync(call)
+            keying.begin(call, now, self.resources, self.handshakes)
+            self._plan(call)
         self.computed()
 
     def dtls(self, port: int, source: Address, datagram: bytes, now: float) -> None:
@@ -235,7 +253,8 @@ class Registry:
         call = self.calls.get(self._by_port.get(port, ""))
         if call is None:
             return
-        keying.received(call, (port, source), datagram, now, self.resources, self.handshakes)
+        with self._guard(call):
+            keying.received(call, (port, source), datagram, now, self.resources, self.handshakes)
         self.computed()
 
     def computed(self) -> None:
@@ -244,34 +263,53 @@ class Registry:
             for job in jobs:
                 call = self.calls.get(job.call_id)
                 if call is not None:
-                    holding = self._holdings[job.call_id]
-                    keying.finished(call, job, holding, self.resources, self.handshakes)
-                    self._plan(call)
+                    with self._guard(call):
+                        holding = self._holdings[job.call_id]
+                        keying.finished(call, job, holding, self.resources, self.handshakes)
+                        self._plan(call)
 
-    def tick(self, now: float, last_packet: Callable[[int], float]) -> list[tuple[str, str]]:
+    def tick(self, now: float, last_packet: LastPacket) -> list[tuple[str, str]]:
         """End what is over. Returns call-ids and reasons."""
         ended = []
         self.trickle.tick(now)
         for call in list(self.calls.values()):
-            reason = expired(call, self.timers, now, last_packet)
+            try:
+                reason = expired(call, self.timers, now, last_packet)
+            except Exception as error:
+                self.fault(call, error)
+                reason = UNTIMED
             if reason is not None:
-                self._end(call, reason)
+                with self._guard(call):
+                    self._end(call, reason)
                 ended.append((call.call_id, reason))
                 continue
-            if call.settled_at is not None and now >= call.settled_at:
-                settle(call)
-                self._sync(call)
-            if checks.alive(call, last_packet, now, self.resources):
-                self._plan(call)
-            if call.widen_at is not None and now >= call.widen_at:
-                for leg, families in widening.widen(call, now):
-                    self.on_widen(call, leg, families)
-            for leg in list(call.legs.values()):
-                if leg.id in call.legs and leg.delete_at is not None and now >= leg.delete_at:
-                    self._remove_leg(call, leg)
+            for step in (self._settle, self._keep_alive, self._widen, self._remove_legs):
+                try:
+                    step(call, now, last_packet)
+                except Exception as error:
+                    self.fault(call, error)
             if not call.legs:
                 ended.append((call.call_id, "deleted"))
         return ended
+
+    def _settle(self, call: Call, now: float, _last_packet: LastPacket) -> None:
+        if call.settled_at is not None and now >= call.settled_at:
+            settle(call)
+            self._sync(call)
+
+    def _keep_alive(self, call: Call, now: float, last_packet: LastPacket) -> None:
+        if checks.alive(call, last_packet, now, self.resources):
+            self._plan(call)
+
+    def _widen(self, call: Call, now: float, _last_packet: LastPacket) -> None:
+        if call.widen_at is not None and now >= call.widen_at:
+            for leg, families in widening.widen(call, now):
+                self.on_widen(call, leg, families)
+
+    def _remove_legs(self, call: Call, now: float, _last_packet: LastPacket) -> None:
+        for leg in list(call.legs.values()):
+            if leg.id in call.legs and leg.delete_at is not None and now >= leg.delete_at:
+                self._remove_leg(call, leg)
 
     def next_check(self) -> float | None:
         """When ``check`` is to be called, at the latest."""
@@ -283,14 +321,33 @@ class Registry:
         while self._due and self._due[0][0] <= now:
             due.add(heapq.heappop(self._due)[1])
         for call in [self.calls[id] for id in due if id in self.calls]:
-            for media in [media for media, deadline in checks.deadlines(call) if deadline <= now]:
-                assert media.ice is not None
-                assert media.ice.agent is not None
-                checks.carry_out(media, media.ice.agent.timeout(now), now, self.resources)
-            keying.repeat(call, now, self.resources, self.handshakes)
-            self._holdings[call.call_id].sync(call)
-            self._plan(call)
+            with self._guard(call, retry_at=now + RETRY):
+                for media in [media for media, deadline in checks.deadlines(call) if deadline <= now]:
+                    assert media.ice is not None
+                    assert media.ice.agent is not None
+                    checks.carry_out(media, media.ice.agent.timeout(now), now, self.resources)
+                keying.repeat(call, now, self.resources, self.handshakes)
+                self._holdings[call.call_id].sync(call)
+                self._plan(call)
         self.computed()
+
+    def fault(self, call: Call, error: Exception) -> None:
+        """Something of ours failed for this call."""
+        self.faults += 1
+        self.on_fault(call, error)
+
+    @contextmanager
+    def _guard(self, call: Call, retry_at: float | None = None) -> Iterator[None]:
+        """A fault loses what it interrupts, and nothing of the other calls.
+
+        The call goes on, for its media does not need us. ``retry_at``: when to ``check`` it again.
+        """
+        try:
+            yield
+        except Exception as error:
+            if retry_at is not None:
+                heapq.heappush(self._due, (retry_at, call.call_id))
+            self.fault(call, error)
 
     def _plan(self, call: Call) -> None:
         """Note when this call next wants ``check``; what was noted before may come to nothing."""
@@ -357,7 +414,7 @@ class Registry:
         except Exception as error:
             holding.mark(tos)
             self._undo(call, before)
-            if isinstance(error, (NgError, SdpError, OutOfPorts)):
+            if isinstance(error, (NgError, SdpError, OutOfPorts, KeysRefused)):
                 raise _as_ng_error(error) from error
             raise
         self._begin(call, self.trickle.described(call, times.now, self.distrust), times.now)
@@ -406,13 +463,15 @@ class Registry:
         self.closed[reason] += 1
         for leg in call.legs.values():
             self._over(call, leg, reason)
-        self.on_over(call)
+        with self._guard(call):
+            self.on_over(call)
         self.trickle.forget(call.call_id)
         self._forget(call)
 
     def _over(self, call: Call, leg: Leg, reason: str) -> None:
         self.distrust.counts[UNANSWERED] += leg.allowance.refused
-        self.on_end(call, leg, reason)
+        with self._guard(call):
+            self.on_end(call, leg, reason)
 
     def _forget(self, call: Call) -> None:
         self.calls.pop(call.call_id, None)
@@ -453,8 +512,8 @@ def _session(request: Request) -> Session:
     return session
 
 
-def _as_ng_error(error: NgError | SdpError | OutOfPorts) -> NgError:
-    if isinstance(error, OutOfPorts):
+def _as_ng_error(error: NgError | SdpError | OutOfPorts | KeysRefused) -> NgError:
+    if isinstance(error, (OutOfPorts, KeysRefused)):
         return NgError(NO_PORTS) if error.exhausted else NgError(str(error))
     return error if isinstance(error, NgError) else NgError(BAD_SDP)
 

@@ -72,18 +72,20 @@ def call_report(call: Call, readings: Readings, tag: str | None = None) -> Reply
         tags[name] = _leg(call, leg, readings, totals, ssrcs)
     for ssrc, entry in quality.streams(call, legs.values(), readings.reported).items():
         ssrcs[ssrc] = ssrcs.get(ssrc, {}) | entry
-    whole, fraction = divmod(call.created, 1)
-    report: Reply = {
-        "created": int(whole),
-        "created_us": int(fraction * 1e6),
-        "last signal": int(call.last_signal_unix),
-        "SSRC": ssrcs,
-        "tags": tags,
-        "totals": totals,
-    }
+    report = {**times_of(call), "SSRC": ssrcs, "tags": tags, "totals": totals}
     if call.metadata:
         report["metadata"] = call.metadata
     return report
+
+
+def times_of(call: Call) -> Reply:
+    """The beginning of a report, which nothing can spoil."""
+    whole, fraction = divmod(call.created, 1)
+    return {
+        "created": int(whole),
+        "created_us": int(fraction * 1e6),
+        "last signal": int(call.last_signal_unix),
+    }
 
 
 def _leg(call: Call, leg: Leg, readings: Readings, totals: Reply, ssrcs: Reply) -> Reply:

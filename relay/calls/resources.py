@@ -59,7 +59,14 @@ class OutOfPorts(Exception):
 
 
 class KeysRefused(Exception):
-    """The plane cannot do SRTP with these keys. The text says why."""
+    """The plane cannot do SRTP with these keys. The text says why.
+
+    ``exhausted``: it has no place left, so another relay may have some.
+    """
+
+    def __init__(self, why: str, exhausted: bool = False) -> None:
+        super().__init__(why)
+        self.exhausted = exhausted
 
 
 class Resources(Protocol):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
+import traceback
 from collections.abc import Callable
 
 import numpy as np
@@ -41,6 +42,9 @@ log = logging.getLogger("icerelay.call")
 
 TICK = 1.0
 """Seconds between looks at the clocks of all calls."""
+
+MAX_FAULTS = 64
+"""Places in the code of which the log has a traceback."""
 
 TOLD = 4
 """Legs of a call of which the log tells how ICE went: a phone number that rings everywhere has dozens."""
@@ -90,10 +94,13 @@ class Engine:
             on_end=self._leg_ended,
             on_over=self._call_over,
             on_widen=self._leg_widened,
+            on_fault=self._failed,
             serves=serving(settings.listen_ng, addresses),
             default_tos=settings.tos,
             workers=self.plane.workers,
         )
+        self._faults: set[tuple[str, int | None]] = set()
+        """Where faults came from that were logged."""
         self._stories: dict[str, list[str]] = {}
         """How ICE of legs that are gone went, by Call-ID."""
         self._unix_offset = time.time() - time.monotonic()
@@ -185,6 +192,14 @@ class Engine:
         if legs:
             more = f"; and {len(legs) - TOLD} more" if len(legs) > TOLD else ""
             log.info("ice ended call-id=%s %s%s", call.call_id, "; ".join(legs[:TOLD]), more)
+
+    def _failed(self, call: Call, error: Exception) -> None:
+        """A fault of ours, which the metrics count; the log tells once of each place in the code."""
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = (last.filename, last.lineno)
+        if place not in self._faults and len(self._faults) < MAX_FAULTS:
+            self._faults.add(place)
+            log.error("a fault of icerelay: please report it. call-id=%s", call.call_id, exc_info=error)
 
     def _leg_widened(self, call: Call, leg: Leg, families: tuple[int, ...]) -> None:
         missed = self.memory.widened(leg, families)

@@ -134,7 +134,7 @@ class Machine:
             return self.plane.open_keys(profile, receive, send, after)
         except (SrtpUnavailable, SrtpError, PlaneFull) as error:
             log.error("SRTP: %s", error, extra={"flood": str(error)})
-            raise KeysRefused(str(error)) from error
+            raise KeysRefused(str(error), exhausted=isinstance(error, PlaneFull)) from error
 
     def close_keys(self, keys: int) -> None:
         """See ``Resources.close_keys``."""

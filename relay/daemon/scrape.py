@@ -57,6 +57,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         ng_repeats=ng.repeats,
         ng_unanswerable=ng.unanswerable,
         ng_own=ng.own,
+        faults=engine.registry.faults,
         distrusted=engine.registry.distrust.counts,
         stun_refused=engine.registry.refused_stun,
         trickle_refused=engine.registry.trickle.refused,

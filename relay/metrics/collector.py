@@ -65,6 +65,7 @@ class Snapshot:
     ng_repeats: int = 0  # answered from the reply cache
     ng_unanswerable: int = 0  # datagrams without a cookie
     ng_own: int = 0  # datagrams from media ports of ours
+    faults: int = 0  # of ours, in a call
     distrusted: Mapping[str, int] = field(default_factory=dict)  # what parties said of themselves, by reason
     stun_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
     trickle_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
@@ -175,6 +176,11 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
         "icerelay_range_socket_packets_total",
         "Datagrams that came by a socket which ports share",
         now.by_shared,
+    )
+    yield CounterMetricFamily(
+        "icerelay_faults_total",
+        "Faults of icerelay while no command was carried out, or in its report",
+        now.faults,
     )
     yield CounterMetricFamily("icerelay_sent_packets_total", "Packets sent to peers", totals["sent_packets"])
     yield CounterMetricFamily(

@@ -22,6 +22,8 @@ NO_TO_TAG = "No to-tag in message"
 UNKNOWN_CALL = "Unknown call-id"
 NOT_DELETED = "Call-ID not found or tags didn't match"
 """An error with the flag ``fatal``, otherwise the ``warning`` of a successful delete."""
+NO_REPORT = "no report, for a fault of the relay: see its log"
+"""The ``warning`` of a delete that succeeded all the same."""
 NO_SUCH_TAG = "From-tag given, but no such tag exists"
 BAD_ASSOCIATION = "Invalid dialogue association"
 

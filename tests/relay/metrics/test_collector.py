@@ -40,6 +40,7 @@ BUSY = Snapshot(
     ng_errors={"192.0.2.1": 2},
     ng_repeats=6,
     ng_own=3,
+    faults=5,
     distrusted={"own service": 2, "scope": 0},
     trickle_refused={"ufrag": 3, "expired": 0},
     ice_flaws={"mismatch": 2, "bad-restart": 0},
@@ -103,6 +104,7 @@ def test_hanging_workers_are_shown() -> None:
 def test_candidates_that_were_not_used_are_counted_by_reason() -> None:
     found = scraped(BUSY)
     assert found[("icerelay_ng_own_total",)] == 3
+    assert found[("icerelay_faults_total",)] == 5
     assert found[("icerelay_distrusted_total", "own service")] == 2
     assert found[("icerelay_trickle_refused_total", "ufrag")] == 3
     assert found[("icerelay_trickle_refused_total", "expired")] == 0
