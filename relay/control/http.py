@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from relay.control.connections import Connections
 from relay.forward.rule import Address
 from relay.memory.advice import AdviceError
 from relay.memory.feedback import LARGEST, FeedbackError
@@ -21,7 +23,7 @@ from relay.memory.feedback import LARGEST, FeedbackError
 PATIENCE = 5.0
 """Seconds that a body may take: it fits two packets."""
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,17 @@ class HttpServer:
     """A server that is running."""
 
     runner: web.AppRunner
+    servers: list[asyncio.Server]
 
     @property
     def addresses(self) -> list[Address]:
         """Where it listens; the real ports where 0 was asked for."""
-        return [address[:2] for address in self.runner.addresses]
+        return [sock.getsockname()[:2] for server in self.servers for sock in server.sockets]
 
     async def stop(self) -> None:
         """Close the sockets."""
+        for server in self.servers:
+            server.close()
         await self.runner.cleanup()
 
 
@@ -64,7 +69,8 @@ async def start(
     ``render`` turns the Accept header of a scrape into a content type and the metrics.
     Without ``desk``, nobody listens to apps.
     """
-    app = web.Application(client_max_size=LARGEST)
+    connections = Connections()
+    app = web.Application(client_max_size=LARGEST, middlewares=[_renewing(connections)])
     app.router.add_get("/ping", _ping)
     app.router.add_get("/metrics", _metrics(render))
     if desk is not None:
@@ -73,13 +79,31 @@ async def start(
         app.router.add_post("/v1/ice/advice", _answering(desk.token, desk.advise, desk.advice_refused))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
+    assert runner.server is not None
+    make, running = runner.server, HttpServer(runner, [])
     try:
         for host, port in listen:
-            await web.TCPSite(runner, host, port).start()
+            server = await asyncio.get_running_loop().create_server(
+                lambda: connections.watched(make()), host, port
+            )
+            running.servers.append(server)
     except OSError:
-        await runner.cleanup()
+        await running.stop()
         raise
-    return HttpServer(runner)
+    return running
+
+
+def _renewing(connections: Connections) -> Middleware:
+    """Whoever asked for something, for what there is or not, may ask for more."""
+
+    @web.middleware
+    async def renewing(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        finally:
+            connections.answered(request.transport)
+
+    return renewing
 
 
 async def _ping(_request: web.Request) -> web.Response:
