@@ -46,6 +46,14 @@ class Distrust:
             self.counts[reason] += 1
         return reason
 
+    def believed(self, remote: Address | None, at: LocalAddress, notes: list[str]) -> Address | None:
+        """``remote``, or None with a note for the log where it is not sent to."""
+        reason = self.of(remote, at) if remote is not None else None
+        if reason is None:
+            return remote
+        notes.append(NOTES[reason])
+        return None
+
     def _objection(self, remote: Address, at: LocalAddress) -> str | None:
         reach = scope(remote[0])
         # A loopback or link-local peer is possible where we are on loopback, or on that link, ourselves.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import sdp
 from relay.calls import bundles, ice_flaws, leg_ice, leg_security, mux, optimizing, turning
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
-from relay.calls.distrust import NOTES, Distrust
+from relay.calls.distrust import Distrust
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.resources import LocalAddress, LocalPort, Resources
@@ -369,9 +369,7 @@ class Exchange:
             if announced.held:
                 continue
             stream.described += media.direction in ("sendrecv", "sendonly")
-            if remote is not None and (why := self.distrust.of(remote, stream.path.port.at)) is not None:
-                self.notes.append(NOTES[why])
-                remote = None
+            remote = self.distrust.believed(remote, stream.path.port.at, self.notes)
             if stream.remote != remote or stream.unresolved != announced.unresolved:
                 stream.generation += 1
                 moved = moved or (media.described and stream.component == 1)
