@@ -11,7 +11,7 @@ from sdp.ice import IceDescription
 FLAWS = {
     "mismatch": "a=ice-mismatch: the phone does without ICE, since something on the way changed addresses",
     "bad-restart": "only one of ice-ufrag and ice-pwd changed: taken for a restart of ICE",
-    "bad-credentials": "an ice-ufrag or ice-pwd of a length, or with characters, that none has: taken as no ICE",
+    "bad-credentials": "an ice-ufrag or ice-pwd has a length or characters that none has: taken as no ICE",
 }
 """For the log, by the word that the counter has."""
 
