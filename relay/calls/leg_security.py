@@ -78,10 +78,11 @@ def may_pass(said: Said, theirs: Media | None, request: Request) -> bool:
 def target_protocol(request: Request, offered: str, theirs: Media) -> str:
     """The protocol of the leg that is offered to: as asked, as before, or as offered.
 
-    ``OSRTP=offer`` makes it a plain one.
+    After something that was not RTP (T.38, say) it is not as before. ``OSRTP=offer`` makes it a plain one.
     """
     asked = _asked(request)
-    as_before = theirs.described and "reset" not in request.flags
+    alike = Profile.of(offered) is not None and Profile.of(theirs.protocol) is not None
+    as_before = theirs.described and alike and "reset" not in request.flags
     target = asked or (theirs.protocol if as_before else offered)
     profile = Profile.of(target)
     return str(profile.as_plain()) if profile is not None and "offer" in request.osrtp else target

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import bundles, leg_ice, leg_security, mux, optimizing, turning
+from relay.calls import bundles, closing, leg_ice, leg_security, mux, optimizing, replacing, turning
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.resources import LocalAddress, LocalPort, Resources
-from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, Told, link
+from relay.calls.state import Call, Leg, Media, Mode, Offered, Path, Stream, Told, link
 from relay.ice.outputs import Output
 from relay.ice.policy import Decision, Optimizer, Result
 from relay.ng.request import Request
@@ -56,7 +56,6 @@ class Exchange:
     """For the log: what was ignored and why."""
     checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
     """What the ICE agents want done."""
-    """What was changed in the description and why."""
 
     def offer(self) -> str:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
@@ -87,8 +86,11 @@ class Exchange:
             for leader, section in zip(wanted, self.session.medias, strict=True)
         ]
         bundles.regroup(self._with_medias(self.sender), wanted)
-        live = [how is not Handling.UNTOUCHED for how in self.handling]
         receiver = self._with_medias(self.receiver)
+        live = [
+            how is Handling.RTP or (how is Handling.OPAQUE and not bundles.is_shared(receiver, media))
+            for how, media in zip(self.handling, receiver.medias, strict=False)
+        ]
         left = bundles.remaining if self.request.command == "offer" else bundles.led_by_live
         bundles.regroup(receiver, left(receiver, live))
 
@@ -103,7 +105,7 @@ class Exchange:
         terms = [method(index, section) for index, section in enumerate(self.session.medias)]
         for leg in (self.sender, self.receiver):
             bundles.follow(leg, self.holding.allocate_rule)
-            _forget_closed(leg)
+            closing.forget_closed(leg)
         for media, told in zip(self.receiver.medias, terms, strict=False):
             if told is not None and media.follows:
                 lead = terms[self.receiver.carrier(media).index]
@@ -158,9 +160,12 @@ class Exchange:
         ours, theirs = self.sender.medias[index], self.receiver.medias[index]
         if self.handling[index] is Handling.UNTOUCHED:
             for media in (ours, theirs):
-                _abandon(media)
+                closing.abandon(media)
                 media.told = None
             return None
+        ours.offered = theirs.offered = None
+        if replacing.waits(self.handling[index], (self.sender, ours), (self.receiver, theirs)):
+            return self._offer_instead(ours, theirs, section)
         listen(self.sender, ours, self.session, section, self.request)
         theirs.kind, theirs.opaque = ours.kind, ours.opaque
         ours.mux_offered = rtcp_mux(self._leading(ours, section))
@@ -214,6 +219,14 @@ class Exchange:
             self._mid(theirs, ours),
         )  # fmt: skip
 
+    def _offer_instead(self, ours: Media, theirs: Media, section: sdp.Media) -> Terms:
+        """Something else than RTP, which goes on until the answer."""
+        ours.offered = Offered(self.session, section, self.request)
+        said = read_ice(self.session, section)
+        announced = Announced(self.session, section, self.request, with_mux=False, with_ice=said.offered)
+        option = self.receiver.ice_option
+        return Terms(said, announced, True, False, option, None, self._mid(theirs, ours), section.protocol)
+
     def _offered_ice(self, theirs: Media, said: IceDescription) -> tuple[bool, Mode]:
         """Whether the offerer's leg has ICE, and what the receiver's does with it."""
         with_ice = said.offered and "ice-reject" not in self.request.flags
@@ -243,6 +256,8 @@ class Exchange:
         ours.through = theirs.through = leg_security.passes_through(ours, theirs, keys, target, self.request)
         if theirs.through:
             theirs.protocol = keys.protocol
+            if theirs.opaque:
+                ours.security = theirs.security = None
             return None
         theirs.protocol = target
         if not ours.follows:
@@ -253,8 +268,11 @@ class Exchange:
 
     def _answer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         if ours.through:
+            ours.security = theirs.security = None
             return None
-        if not ours.follows:
+        if ours.opaque:
+            ours.security = None
+        elif not ours.follows:
             leg_security.hear_answer(ours, keys, self.resources)
         if not theirs.follows:
             lead = self.sender.carrier(ours)
@@ -309,10 +327,11 @@ class Exchange:
     def _answer_media(self, index: int, section: sdp.Media) -> Terms | None:
         ours, theirs = self.sender.medias[index], self.receiver.medias[index]
         if self.handling[index] is Handling.UNTOUCHED:
-            _abandon(ours)  # not theirs: another phone may accept, or this one in its next answer
+            closing.abandon(ours)  # not theirs: another phone may accept, or this one in its next answer
             return None
         if not ours.streams and not ours.follows and ours.told is not None:
             self._take_up(self.sender, ours, ours.told)
+        self._replace(ours, theirs)
         listen(self.sender, ours, self.session, section, self.request)
         accepted = rtcp_mux(section) or ours.follows
         said = read_ice(self.session, self._leading(ours, section))
@@ -336,6 +355,18 @@ class Exchange:
         security = self._answer_security(ours, theirs, keys)
         option = self.request.ice or self.sender.ice_option
         return Terms(said, announced, theirs.mux, theirs.mux, option, security, theirs.mid or "")
+
+    def _replace(self, ours: Media, theirs: Media) -> None:
+        """What was offered in the place of RTP and is accepted now, if anything, holds for the offerer."""
+        offered, theirs.offered = theirs.offered, None
+        if offered is None or self.handling[theirs.index] is not Handling.OPAQUE:
+            return
+        ours.through = True
+        said = read_ice(offered.session, offered.section)
+        replacing.take_over(theirs, offered, said, self.receiver, self.resources)
+        where = Announced(offered.session, offered.section, offered.request, False, said.offered)
+        self._announce(theirs, where)
+        self.checks.append((theirs, leg_ice.heard(theirs, said, self.now, self.interfaces.is_ours)))
 
     def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
         outputs: list[Output] = []
@@ -417,6 +448,7 @@ class Exchange:
     def _describe(self, theirs: Media, ours: Media, told: Terms) -> MediaOut:
         """What the receiver is told of this media."""
         flags, lead = self.request.flags, self.receiver.carrier(theirs)
+        opaque = theirs.opaque or told.instead is not None
         port = theirs.streams[0].paths[0].port
         rtcp = port if told.single_port or len(theirs.streams) == 1 else theirs.streams[1].paths[0].port
         held = told.announced.held and lead.ice is None and "zero-address" not in self.request.replace
@@ -438,11 +470,11 @@ class Exchange:
         return MediaOut(
             port=port.number,
             connection=connection,
-            rtcp=None if theirs.opaque or "no-rtcp-attribute" in flags else rtcp.number,
+            rtcp=None if opaque or "no-rtcp-attribute" in flags else rtcp.number,
             rtcp_connection=connection if "full-rtcp-attribute" in flags else None,
             rtcp_mux=told.mux,
-            direction=None if theirs.opaque or "original-sendrecv" in flags else direction,
-            protocol=theirs.protocol,
+            direction=None if opaque or "original-sendrecv" in flags else direction,
+            protocol=told.instead or theirs.protocol,
             security=told.security,
             mid=told.mid,
             ice=leg_ice.describe(lead, told.said, wording),
@@ -523,6 +555,8 @@ class Terms:
     """None: the parties' own keys stay. In a bundle all have the leader's."""
     mid: str | None
     """What the receiver calls this media; empty if it has no name there, None to leave it."""
+    instead: str | None = None
+    """The protocol that is to replace RTP, which goes on until the answer."""
 
 
 def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
@@ -533,37 +567,6 @@ def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
     if section is not None and not media.kind:
         media.kind, media.protocol = section.kind, section.protocol
     return media
-
-
-def settle(call: Call) -> None:
-    """No further answer is expected: what every answer rejected gives its ports back."""
-    call.settle()
-    for leg in call.legs.values():
-        peers = [call.legs[id] for id in leg.links if id in call.legs]
-        if not peers:
-            continue
-        live = [
-            any(media.index < len(peer.medias) and peer.medias[media.index].streams for peer in peers)
-            for media in leg.medias
-        ]
-        bundles.regroup(leg, bundles.remaining(leg, live))
-        for media, is_live in zip(leg.medias, live, strict=True):
-            if not is_live:
-                _abandon(media)
-        _forget_closed(leg)
-
-
-def _forget_closed(leg: Leg) -> None:
-    """Keys and handshakes end with the ports that they were for."""
-    for media in leg.medias:
-        if media.security is not None:
-            media.security.keep_only({stream.component for stream in media.streams})
-
-
-def _abandon(media: Media) -> None:
-    """Rejected, or not ours: no ports, no ICE."""
-    media.streams, media.retiring = [], []
-    media.ice, media.described = None, False
 
 
 def _number(text: str) -> int:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from relay.calls import checks, deletion, keying, optimizing, widening
+from relay.calls.closing import settle
 from relay.calls.describe import handling
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
-from relay.calls.negotiate import Exchange, settle
+from relay.calls.negotiate import Exchange
 from relay.calls.parties import find_parties
 from relay.calls.passing_on import passed_on
 from relay.calls.resources import OutOfPorts, Resources

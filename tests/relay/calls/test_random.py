@@ -60,6 +60,8 @@ class Party:
             port = rng.choice([10000 + 2 * place] * 6 + [0])
             kind, *formats = FORMATS[mid].format(port).split()
             protocol = PROTOCOLS[self.dialect] if mid != "d" else "UDP/DTLS/SCTP"
+            if mid == "a" and rng.random() < 0.15:
+                kind, protocol, formats = "image", "udptl", [formats[0], "t38"]
             lines.append(f"m={kind} {formats[0]} {protocol} {' '.join(formats[1:])}")
             lines += [f"a={line}" for line in self._says_of(mid, setup, bundle_only=port == 0)]
         return "\r\n".join([*lines, ""])
