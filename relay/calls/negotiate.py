@@ -19,7 +19,6 @@ from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.resources import LocalAddress, LocalPort, Resources
 from relay.calls.state import Call, Leg, Media, Mode, Offered, Path, Stream, Told, link
-from relay.ice.outputs import Output
 from relay.ice.policy import Decision, Optimizer, Result
 from relay.ng.request import Request
 from sdp.bundle import leaders
@@ -54,8 +53,8 @@ class Exchange:
     """Of each media."""
     notes: list[str] = field(default_factory=list)
     """For the log: what was ignored and why."""
-    checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
-    """What the ICE agents want done."""
+    later: list[tuple[Media, leg_ice.Later]] = field(default_factory=list)
+    """What agents and passers are to learn as soon as nothing can fail any more: they have no way back."""
 
     def offer(self) -> str:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
@@ -190,7 +189,7 @@ class Exchange:
             single = ours.mux or bundles.is_shared(self.sender, ours)
             self._ensure_ports(self.sender, ours, 1 if single else 2)
             moved = self._announce(ours, announced)
-            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
+            self._later(ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours))
 
         require = mux.require(words, theirs.mux)
         theirs.mux_advertised = not theirs.opaque and mux.advertise(ours.mux_offered, words, theirs.mux)
@@ -202,7 +201,7 @@ class Exchange:
             keep = self._keeps_ports(ours, theirs, moved)
             self._ensure_ports(self.receiver, theirs, 1 if single else 2, keep)
             if mode is Mode.PASSED:
-                leg_ice.pass_between(ours, theirs)
+                self._later(theirs, leg_ice.pass_between(ours, theirs))
         if turning.passes(ours) and mode is not Mode.PASSED:
             ended = turning.ended(ours, self.resources)
             security = self._offer_security(ended, theirs, keys)
@@ -347,11 +346,11 @@ class Exchange:
             self._answer_ice(ours, theirs, said)
             self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
             self._announce(ours, announced)
-            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours)))
+            self._later(ours, leg_ice.heard(ours, said, self.now, self.interfaces.is_ours))
         if not theirs.follows:
             self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
         if turning.passes(ours):
-            leg_ice.pass_between(theirs, ours)
+            self._later(theirs, leg_ice.pass_between(theirs, ours))
         security = self._answer_security(ours, theirs, keys)
         option = self.request.ice or self.sender.ice_option
         return Terms(said, announced, theirs.mux, theirs.mux, option, security, theirs.mid or "")
@@ -366,25 +365,27 @@ class Exchange:
         replacing.take_over(theirs, offered, said, self.receiver, self.resources)
         where = Announced(offered.session, offered.section, offered.request, False, said.offered)
         self._announce(theirs, where)
-        self.checks.append((theirs, leg_ice.heard(theirs, said, self.now, self.interfaces.is_ours)))
+        self._later(theirs, leg_ice.heard(theirs, said, self.now, self.interfaces.is_ours))
 
     def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
-        outputs: list[Output] = []
         if ours.ice is not None and not said.offered:
             ended, assisted = turning.passes(ours), ours.assisted
             leg_ice.settle(ours, self.sender, Mode.OFF, True, self.resources)
             if assisted:
-                outputs = turning.without_ice(theirs, self.receiver, self.now, self.resources)
+                turning.without_ice(theirs, self.receiver, self.now, self.resources)
             elif ended:
                 leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
         elif ours.ice is not None and leg_ice.restarted(ours, said):
             leg_ice.adopt(ours.ice, ours, self.sender, self.resources)
-        outputs += turning.follow(theirs, ours, self.receiver, self.now, self.resources)
-        self.checks.append((theirs, outputs))
+        turning.follow(theirs, ours, self.receiver, self.now, self.resources)
         if self.request.ice == "remove":
             leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
 
     # Both.
+
+    def _later(self, media: Media, learns: leg_ice.Later | None) -> None:
+        if learns is not None:
+            self.later.append((media, learns))
 
     def _announce(self, media: Media, announced: Announced) -> bool:
         """Take over where the peer receives. True if it received elsewhere before."""

@@ -333,13 +333,14 @@ class Registry:
                 raise NgError(REWRITE_FAILED)
             if most_at_a_port(call) > MAX_OUTPUTS:
                 raise NgError(TOO_MANY_AT_A_PORT)
-            for media, outputs in exchange.checks:
-                checks.carry_out(media, outputs, times.now, self.resources)
             if method is Exchange.answer:
                 call.answered_at = times.now if call.answered_at is None else call.answered_at
-                checks.resume(call, times.now, self.resources)
                 widening.watch(call, times.now)
             self._sync(call)
+            if checks.learn(exchange.later, times.now, self.resources):
+                holding.sync(call)
+            if method is Exchange.answer:
+                checks.resume(call, times.now, self.resources)
             keying.begin(call, times.now, self.resources, self.handshakes)
         except Exception as error:
             holding.mark(tos)

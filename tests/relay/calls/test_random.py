@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 import random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
+from relay.calls.resources import KeysRefused, LocalAddress, LocalPort, OutOfPorts
 from relay.calls.state import Media
+from relay.dtls.identity import Identity
 from relay.forward.fake import check
 from relay.forward.rule import MAX_OUTPUTS, Change, Drop
 from relay.ng.errors import NgError
+from relay.srtp.profiles import MasterKey
 from sdp.protocol import Profile
 from tests.relay.calls.desk import ALICE, BOB, CAROL, Box, Desk
 
@@ -39,6 +44,30 @@ class StrictBox(Box):
             assert {*change.rtp, *change.rtcp} <= self.allocated, "an output that is no rule"
         assert max(map(len, company.values()), default=0) <= MAX_OUTPUTS
         super().apply(changes)
+
+
+class FailingBox(StrictBox):
+    """Refuses now and then, in the middle of an exchange."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__()
+        self.rng, self.fails = rng, False
+
+    def open(self, at: LocalAddress, count: int, tos: int, worker: int) -> list[LocalPort]:
+        self._may_fail(OutOfPorts("the range is empty", exhausted=True))
+        return super().open(at, count, tos, worker)
+
+    def allocate_rule(self) -> int:
+        self._may_fail(OutOfPorts("the plane is full", exhausted=False))
+        return super().allocate_rule()
+
+    def open_keys(self, profile: Any, receive: MasterKey, send: MasterKey, after: int | None = None) -> int:
+        self._may_fail(KeysRefused("no memory"))
+        return super().open_keys(profile, receive, send, after)
+
+    def _may_fail(self, error: Exception) -> None:
+        if self.fails and self.rng.random() < 0.2:
+            raise error
 
 
 class Party:
@@ -100,6 +129,36 @@ def give_keys(desk: Desk, rng: random.Random) -> None:
         desk.registry._sync(call)
 
 
+def remembered(thing: Any) -> Any:
+    """Everything that there is in a call, agents and passers included, to be compared."""
+    match thing:
+        case enum.Enum() | Identity():
+            return thing
+        case dict():
+            return {key: remembered(value) for key, value in thing.items()}
+        case list() | tuple() | deque():
+            return [remembered(one) for one in thing]
+    names = {name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())}
+    names |= getattr(thing, "__dict__", {}).keys()
+    if callable(thing) or not names:
+        return thing
+    return {name: remembered(getattr(thing, name)) for name in sorted(names)}
+
+
+def exchange(desk: Desk, rng: random.Random, hand_in: Callable[[], object]) -> None:
+    """An offer or an answer. One that fails leaves everything as it was."""
+    box, call = desk.box, desk.registry.calls.get("call")
+    assert isinstance(box, FailingBox)
+    before = remembered(call), dict(box.rules), dict(box.ports), dict(box.keys)
+    box.fails = rng.random() < 0.3
+    try:
+        hand_in()
+    except (NgError, KeysRefused):
+        call = desk.registry.calls.get("call")
+        assert (remembered(call), box.rules, box.ports, box.keys) == before
+    box.fails = False
+
+
 def verify(desk: Desk) -> None:
     box = desk.box
     assert set(box.rules) == box.allocated
@@ -127,26 +186,25 @@ def test_no_sequence_of_descriptions_breaks_the_rules_leaks_or_lets_media_pass_i
 ) -> None:
     rng = random.Random(seed)
     desk = Desk()
-    desk.box = desk.registry.resources = StrictBox()
+    desk.box = desk.registry.resources = FailingBox(rng)
     mids = rng.sample(sorted(FORMATS), rng.randint(1, 3))
     parties = {tag: Party(rng, tag, mids) for tag in HOSTS}
     offerer = "A"
     desk.offer(parties["A"].describes("actpass"), **options(rng))
     for _ in range(12):
         answerer = "A" if offerer == "B" else rng.choice("BBC")
-        try:
-            match rng.choice(["offer", "answer", "answer", "time"]):
-                case "offer":
-                    offerer, other = rng.choice([("A", "B"), ("A", "B"), ("B", "A")])
-                    description = parties[offerer].describes("actpass")
-                    desk.offer(description, from_tag=offerer, to_tag=other, **options(rng))
-                case "answer":
-                    description = parties[answerer].describes(rng.choice(["active", "passive"]))
-                    desk.answer(description, to_tag=answerer, from_tag=offerer)
-                case "time":
-                    desk.tick(rng.choice([1, 31]))
-        except NgError:
-            pass
+        match rng.choice(["offer", "answer", "answer", "time"]):
+            case "offer":
+                offerer, other = rng.choice([("A", "B"), ("A", "B"), ("B", "A")])
+                description = parties[offerer].describes("actpass")
+                given = {"from_tag": offerer, "to_tag": other, **options(rng)}
+                exchange(desk, rng, partial(desk.offer, description, **given))
+            case "answer":
+                description = parties[answerer].describes(rng.choice(["active", "passive"]))
+                given = {"to_tag": answerer, "from_tag": offerer}
+                exchange(desk, rng, partial(desk.answer, description, **given))
+            case "time":
+                desk.tick(rng.choice([1, 31]))
         give_keys(desk, rng)
         verify(desk)
     desk.registry.end_all()
