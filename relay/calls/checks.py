@@ -216,9 +216,9 @@ def learn(later: list[tuple[Media, Later]], now: float, resources: Resources) ->
 
 def _told_to_rules(media: Media) -> tuple[object, ...] | None:
     """What exchanges change of agents, as far as rules depend on it."""
-    if media.ice is None or media.ice.agent is None:
+    agent = media.ice.agent if media.ice is not None else None
+    if agent is None or not agent.validated:
         return None
-    agent = media.ice.agent
     sources = [path.sources for stream in media.streams for path in stream.paths]
     return agent.remote, agent.controlling, sources
 
