@@ -60,10 +60,8 @@ def answered(session: Session, leg: Leg) -> Leaders:
 
 
 def remaining(leg: Leg, live: Sequence[bool]) -> Leaders:
-    """The leg's bundles without the medias that are rejected."""
-    left: Leaders = [
-        media.bundle if is_live else None for media, is_live in zip(leg.medias, live, strict=False)
-    ]
+    """The leg's bundles without the medias that are rejected, or not described any more."""
+    left: Leaders = [media.bundle if _is(live, media.index) else None for media in leg.medias]
     return _with_leaders(left)
 
 
@@ -106,6 +104,9 @@ def regroup(leg: Leg, wanted: Leaders) -> None:
         if media.follows != (leader not in (None, media.index)) or (media.follows and media.bundle != leader):
             _leave(media)
         media.bundle = leader
+    for media in leg.medias:
+        if media.follows and leg.carrier(media).bundle != media.bundle:
+            _leave(media)  # not described any more, and the one that it followed is alone now
 
 
 def _leave(media: Media) -> None:

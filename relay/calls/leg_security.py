@@ -184,12 +184,16 @@ def make_answer(theirs: Media, request: Request, resources: Resources) -> Securi
     if theirs.security is None:
         return SecurityOut()
     own = next((one.hash for one in theirs.security.expected), DEFAULT_HASH)
-    written = _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own, request.sdes)
-    if carries_dtls(theirs.protocol):
-        written = replace(written, crypto=())  # promised before, under another protocol
+    hash = request.dtls_fingerprint or own
+    written = fitting(_written(theirs.security, theirs.security.setup, hash, request.sdes), theirs.protocol)
     if written.fingerprint is None or theirs.security.tls_id is None or "no-tls-id" in request.flags:
         return written
     return replace(written, tls_id=associations.own_tls_id(theirs.security, resources))
+
+
+def fitting(written: SecurityOut, protocol: str) -> SecurityOut:
+    """Without lines that were promised under another protocol, or that the leader of a bundle has."""
+    return replace(written, crypto=()) if carries_dtls(protocol) else written
 
 
 def adopt(told: Security | None) -> Security | None:

@@ -108,7 +108,8 @@ class Exchange:
         for media, told in zip(self.receiver.medias, terms, strict=False):
             if told is not None and media.follows:
                 lead = terms[self.receiver.carrier(media).index]
-                told.security = lead.security if lead is not None else None
+                keys = lead.security if lead is not None else None
+                told.security = leg_security.fitting(keys, media.protocol) if keys is not None else None
         return [
             self._describe(theirs, ours, told) if told is not None else None
             for theirs, ours, told in zip(self.receiver.medias, self.sender.medias, terms, strict=False)

@@ -85,7 +85,8 @@ class Party:
         group = rng.sample(self.mids, rng.randint(0, len(self.mids))) if rng.random() < 0.3 else self.mids
         lines = ["v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
         lines += [f"a=group:BUNDLE {' '.join(group)}"] if group and self.dialect == "web" else []
-        for place, mid in enumerate(self.mids):
+        said = self.mids if rng.random() < 0.9 else self.mids[: rng.randint(1, len(self.mids))]
+        for place, mid in enumerate(said):
             port = rng.choice([10000 + 2 * place] * 6 + [0])
             kind, *formats = FORMATS[mid].format(port).split()
             protocol = PROTOCOLS[self.dialect] if mid != "d" else "UDP/DTLS/SCTP"
@@ -170,6 +171,7 @@ def verify(desk: Desk) -> None:
             for media in leg.medias:
                 lead = leg.carrier(media)
                 assert lead.bundle in (None, lead.index)
+                assert lead.bundle == lead.index or not media.follows
                 for rule in (box.rules[path.rule] for stream in media.streams for path in stream.paths):
                     assert owners.setdefault(rule.port, lead.index) == lead.index, "two medias at a port"
                     assert rule.dtls or rule.keys is not None or not wants_keys(media), "in the clear"

@@ -63,7 +63,7 @@ def media_of(new: Desk, tag: str) -> Media:
 
 def rules_of(new: Desk) -> dict[int, Rule]:
     """By rule id, without what is learnt from where."""
-    return {id: replace(rule, generation=0, hint=None) for id, rule in new.box.rules.items()}
+    return {id: replace(rule, generation=0, described=0, hint=None) for id, rule in new.box.rules.items()}
 
 
 def line(session: Session) -> tuple[str, str]:
