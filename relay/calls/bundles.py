@@ -10,6 +10,7 @@ media has no port of its own (``max-bundle``).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from relay.calls.state import Leg, Media, Path, Stream
@@ -135,6 +136,22 @@ def follow(leg: Leg, allocate: Callable[[], int]) -> None:
             )
             for stream in lead.streams
         ]
+
+
+def name(receiver: Leg, theirs: Media, ours: Media, generated: bool) -> str | None:
+    """What the receiver of an offer is to call its media: as it does, as the offerer does, or something new.
+
+    ``generated``: it is to have a name in any case.
+    """
+    others = {media.mid for media in receiver.medias if media is not theirs and media.mid}
+    if theirs.mid:
+        return theirs.mid
+    if ours.mid and ours.mid not in others:
+        return ours.mid
+    if not (ours.mid or generated or any(media.bundle is not None for media in receiver.medias)):
+        return None
+    numbers = (str(number) for number in itertools.count(theirs.index + 1))
+    return next(name for name in numbers if name not in others)
 
 
 def told_in_offer(receiver: Leg, medias: Sequence[MediaOut | None]) -> Groups:

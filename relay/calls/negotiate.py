@@ -8,12 +8,11 @@ offerer's.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import bundles, closing, leg_ice, leg_security, mux, optimizing, replacing, turning
+from relay.calls import bundles, closing, leg_ice, leg_security, mux, optimizing, replacing, turning, versions
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
@@ -216,7 +215,7 @@ class Exchange:
                 media.decision = self.decision
         return Terms(
             said, announced, single, theirs.mux_advertised, self.receiver.ice_option, security,
-            self._mid(theirs, ours),
+            bundles.name(self.receiver, theirs, ours, "generate-mid" in self.request.flags),
         )  # fmt: skip
 
     def _offer_instead(self, ours: Media, theirs: Media, section: sdp.Media) -> Terms:
@@ -225,7 +224,16 @@ class Exchange:
         said = read_ice(self.session, section)
         announced = Announced(self.session, section, self.request, with_mux=False, with_ice=said.offered)
         option = self.receiver.ice_option
-        return Terms(said, announced, True, False, option, None, self._mid(theirs, ours), section.protocol)
+        return Terms(
+            said,
+            announced,
+            True,
+            False,
+            option,
+            None,
+            bundles.name(self.receiver, theirs, ours, "generate-mid" in self.request.flags),
+            section.protocol,
+        )
 
     def _offered_ice(self, theirs: Media, said: IceDescription) -> tuple[bool, Mode]:
         """Whether the offerer's leg has ICE, and what the receiver's does with it."""
@@ -237,19 +245,6 @@ class Exchange:
     def _leading(self, media: Media, section: sdp.Media) -> sdp.Media:
         """Where the sender describes the transport of ``media`` (RFC 9143, section 7.1.3)."""
         return section if media.bundle is None else self.session.medias[media.bundle]
-
-    def _mid(self, theirs: Media, ours: Media) -> str | None:
-        """The name of this media for the receiver of an offer: its own, the offerer's, or a new one."""
-        others = {media.mid for media in self.receiver.medias if media is not theirs and media.mid}
-        if theirs.mid:
-            return theirs.mid
-        if ours.mid and ours.mid not in others:
-            return ours.mid
-        bundled = any(media.bundle is not None for media in self.receiver.medias)
-        if not (ours.mid or bundled or "generate-mid" in self.request.flags):
-            return None
-        numbers = (str(number) for number in itertools.count(theirs.index + 1))
-        return next(name for name in numbers if name not in others)
 
     def _offer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         target = leg_security.target_protocol(self.request, keys.protocol, theirs)
@@ -511,7 +506,7 @@ class Exchange:
             bundle=None if passed else groups(self.receiver, medias),
         )
         if "sdp-version" in words and written is not None:
-            out = replace(out, version=self._version(out, medias, _number(written.version)))
+            out = replace(out, version=versions.version(self.session, out, medias, told, written.version))
         return rewrite(self.session, out, medias).text
 
     def _origin(self, ours: MediaOut | None) -> Connection | None:
@@ -520,17 +515,6 @@ class Exchange:
             return ours.connection
         name = self.receiver.interface or self.interfaces.default
         return self._connection(self.interfaces.choose(name, self.receiver.family, every=False)[0])
-
-    def _version(self, out: SessionOut, medias: list[MediaOut | None], first: int) -> int:
-        """Our own count towards this leg: raised by one when anything differs from the last time."""
-        told = self.receiver.names
-        if told.version is None:
-            told.version = first
-        text = rewrite(self.session, replace(out, version=0), medias).text
-        if told.text and told.text != text:
-            told.version += 1
-        told.text = text
-        return told.version
 
 
 ANSWERS_WITHIN = 30.0
@@ -569,11 +553,6 @@ def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
     if section is not None and not media.kind:
         media.kind, media.protocol = section.kind, section.protocol
     return media
-
-
-def _number(text: str) -> int:
-    """A session version; what is no number (RFC 8866 wants one) counts as none yet."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _told(media: Media) -> Told:
