@@ -151,7 +151,7 @@ def restarted(media: Media, said: IceDescription) -> bool:
         return False
     credentials, previous = Credentials(said.ufrag, said.pwd), media.ice.previous
     if previous is not None and previous.remote == credentials:
-        media.ice = previous  # the restart was refused, and the peer goes on as before
+        media.ice = replace(previous)  # the restart was refused, and the peer goes on as before
         return False
     return media.ice.remote != credentials
 
@@ -259,7 +259,7 @@ def _share(one: MediaIce, other: MediaIce) -> bool:
 def _gone_back(ice: MediaIce, other: MediaIce) -> MediaIce:
     """The generation before, if that is the one that the other party is in: its restart was refused."""
     previous = ice.previous
-    return previous if previous is not None and ice.passers and _share(previous, other) else ice
+    return replace(previous) if previous is not None and ice.passers and _share(previous, other) else ice
 
 
 def _anew(ice: MediaIce) -> MediaIce:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import random
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -13,13 +12,12 @@ import pytest
 
 from relay.calls.resources import KeysRefused, LocalAddress, LocalPort, OutOfPorts
 from relay.calls.state import Media
-from relay.dtls.identity import Identity
 from relay.forward.fake import check
 from relay.forward.rule import MAX_OUTPUTS, Change, Drop
 from relay.ng.errors import NgError
 from relay.srtp.profiles import MasterKey
 from sdp.protocol import Profile
-from tests.relay.calls.desk import ALICE, BOB, CAROL, Box, Desk
+from tests.relay.calls.desk import ALICE, BOB, CAROL, Box, Desk, remembered
 
 HOSTS = {"A": ALICE, "B": BOB, "C": CAROL}
 FORMATS = {"a": "audio {} 0 111", "v": "video {} 96 97", "s": "video {} 96 98", "d": "application {} x"}
@@ -80,7 +78,7 @@ class Party:
 
     def describes(self, setup: str) -> str:
         rng, host = self.rng, HOSTS[self.tag]
-        self.ufrag += rng.random() < 0.15
+        self.ufrag = max(0, self.ufrag + rng.choice([0] * 10 + [1, 1, -1]))
         self.digit += rng.random() < 0.1
         group = rng.sample(self.mids, rng.randint(0, len(self.mids))) if rng.random() < 0.3 else self.mids
         lines = ["v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
@@ -103,6 +101,7 @@ class Party:
         if self.dialect == "web":
             lines += [f"mid:{mid}", f"setup:{setup}", f"ice-ufrag:{self.tag}{self.ufrag:03}"]
             lines += ["ice-pwd:0123456789abcdefghijkl"]
+            lines += [f"candidate:1 1 udp {self.rng.randint(1, 99)} {HOSTS[self.tag]} 40000 typ host"]
             lines += [f"fingerprint:sha-256 {':'.join([f'{self.digit:02X}'] * 32)}"]
             lines += ["bundle-only"] if bundle_only and self.rng.random() < 0.5 else []
         return lines
@@ -128,22 +127,6 @@ def give_keys(desk: Desk, rng: random.Random) -> None:
                     keys: Any = None
                     media.security.keys[stream.component] = holding.open_keys(keys, keys, keys)
         desk.registry._sync(call)
-
-
-def remembered(thing: Any) -> Any:
-    """Everything that there is in a call, agents and passers included, to be compared."""
-    match thing:
-        case enum.Enum() | Identity():
-            return thing
-        case dict():
-            return {key: remembered(value) for key, value in thing.items()}
-        case list() | tuple() | deque():
-            return [remembered(one) for one in thing]
-    names = {name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())}
-    names |= getattr(thing, "__dict__", {}).keys()
-    if callable(thing) or not names:
-        return thing
-    return {name: remembered(getattr(thing, name)) for name in sorted(names)}
 
 
 def exchange(desk: Desk, rng: random.Random, hand_in: Callable[[], object]) -> None:

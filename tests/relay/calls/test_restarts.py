@@ -14,7 +14,7 @@ from relay.ice.credentials import Credentials
 from relay.ng.errors import NgError
 from sdp.ice import read
 from sdp.session import Session
-from tests.relay.calls.desk import ALICE, BOB, PLAIN, RELAY, Desk, sdp
+from tests.relay.calls.desk import ALICE, BOB, PLAIN, RELAY, Desk, remembered, sdp
 
 AT = {"A": (ALICE, 10000), "B": (BOB, 20000)}
 MOVED = ("198.51.100.7", 7000)
@@ -207,6 +207,19 @@ def test_after_an_offer_that_failed_checks_of_before_are_answered() -> None:
         desk.offer(describes("A", "c", TOO_LONG), to_tag="B", ICE="force")
     assert check(desk, "A", keys("a"), relays)
     assert rule(desk, "A").sources == (AT["A"],)
+
+
+@pytest.mark.parametrize("options", [{"ICE": "force"}, {"ICE": "optional"}])
+def test_an_offer_that_takes_a_restart_back_and_fails_changes_nothing(options: dict[str, Any]) -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(describes("A", "a"), **options)
+    desk.answer(describes("B", "b"))
+    desk.offer(describes("A", "c"), to_tag="B", **options)
+    before = remembered(desk.registry.calls["call"])
+    elsewhere = describes("A", "a", TOO_LONG).replace("10000 typ", "10002 typ")
+    with pytest.raises(NgError):
+        desk.offer(elsewhere, to_tag="B", **options)
+    assert remembered(desk.registry.calls["call"]) == before
 
 
 def test_a_failed_offer_of_the_callee_leaves_the_ways_of_checks_as_they_are() -> None:
