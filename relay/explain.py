@@ -14,6 +14,9 @@ from relay.ng.bencode import Value
 from relay.ng.errors import UNKNOWN_CALL
 from relay.sentences import because, candidate_table, printable
 
+PASSING = frozenset(("assist", "passed"))
+"""Modes in which the phones check each other."""
+
 
 class ExplainError(Exception):
     """Nothing to explain. The text says why, for the person who asked."""
@@ -113,7 +116,11 @@ def _seen(ice: Report) -> Iterator[str]:
     first = f"{ice['first check']} ms after the answer" if "first check" in ice else "none came"
     usable = f"{ice['usable']} ms after the answer" if "usable" in ice else "never"
     way = f", by {_text(ice, 'way')}" if "way" in ice else ""
-    yield f"first check: {first}; media could flow: {usable}{way}"
+    through = " through the relay" if _text(ice, "mode") in PASSING else ""
+    yield f"first check: {first}; media could flow{through}: {usable}{way}"
+    if _text(ice, "mode") in PASSING and "way" not in ice:
+        yield "the phones agreed on no path by the relay: media goes directly between them, if at all,"
+        yield "where the relay cannot see it"
     names = ("in", "refused", "out", "answered")
     checks = ", ".join(f"{ice.get(f'checks {name}', 0)} {name}" for name in names)
     yield f"checks that the plane did not answer by itself: {checks}"

@@ -24,7 +24,7 @@ WHY = {
     "force": "the proxy asked for ICE=force",
     "optional": "the proxy asked for ICE=optional",
     "force-relay": "the proxy asked for ICE=force-relay",
-    "as-offered": "the proxy asked for nothing else, and the phone has ICE",
+    "as-offered": "the phone has ICE, and the proxy asked for nothing else on its leg",
 }
 """Why a leg has its mode: the codes of ``why`` in a report."""
 

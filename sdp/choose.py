@@ -37,6 +37,7 @@ KINDS = ("host", "srflx", "prflx", "relay", "tcp", "mdns", "ip4", "ip6")
 """What a policy may drop: types, and traits that a candidate has besides."""
 
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}", re.ASCII)
+_FOURTH_WORD = re.compile(r"(?:\S+\s+){3}(-?\d+)(?!\S)", re.ASCII)
 _TYPES = frozenset(("host", "srflx", "prflx", "relay"))
 _TRANSPORTS = frozenset(("udp", "tcp"))
 _LOCAL_ONLY = tuple(
@@ -78,7 +79,7 @@ class Context:
     is_ours: Callable[[str, int], bool] = _nobody
     """Whether an address and port is a media port of the relay."""
     has_cheap: bool = False
-    """The phone has an interface that costs next to nothing. ``choose`` finds out."""
+    """The phone can be reached by an interface that costs next to nothing. ``choose`` finds out."""
     named: frozenset[tuple[str, int]] = field(default=frozenset())
     """Foundation and component of the srflx candidates kept so far. ``choose`` fills it."""
 
@@ -92,7 +93,7 @@ class Verdict:
     kept: bool
     reason: Reason
     candidate: Candidate | None = None
-    """As it is written, if it is kept: its priority may be another one."""
+    """As it is written, if it is kept: its priority may be another one. None: as it came."""
 
 
 Rule = Callable[[Candidate, Context], Reason | None]
@@ -206,27 +207,28 @@ def choose(
     ``told``: candidates that the other phone was told before, which stay. They count for ``limit``, and the
     priorities of what is kept are none of theirs. ``above``: what is kept has higher priorities than that.
 
+    Of candidates at one address and port, the one with the highest priority counts, the others are dropped.
+    An interface counts as cheap if a candidate of it survives the rules.
+
     What is kept has distinct priorities, with room for ``RESERVED`` more below them. At most ``limit`` are
     kept per component, at least one of each address family if ``limit`` allows, and one of a TURN server
     that is needed. Candidates after the first ``MAX_READ`` are dropped unread.
     """
     texts = list(values)
     read = [parsed(text) for text in texts[:MAX_READ]]
-    cheap = any(is_cheap(one) for one in read if one is not None)
     named = {(one.foundation, one.component) for one in told if one.type.lower() == "srflx"}
-    context = replace(context, has_cheap=context.has_cheap or cheap, named=context.named | named)
-    reasons: list[Reason | None] = []
-    for candidate in read:
-        reason = Reason.INVALID if candidate is None else first_reason(candidate, context)
-        if candidate is not None and reason is None and candidate.type.lower() == "srflx":
+    context = replace(context, named=context.named | named)
+    reasons = [Reason.INVALID if one is None else first_reason(one, context) for one in read]
+    survivors = _survivors(read, reasons)
+    repeated = _repeated(survivors, told)
+    cheap = any(is_cheap(one) for one in (*survivors.values(), *told))
+    context = replace(context, has_cheap=context.has_cheap or cheap)
+    for index, candidate in survivors.items():
+        reasons[index] = Reason.DUPLICATE if index in repeated else first_reason(candidate, context)
+        if reasons[index] is None and candidate.type.lower() == "srflx":
             mark = (candidate.foundation, candidate.component)
             context = replace(context, named=context.named | {mark})
-        reasons.append(reason)
-    survivors = {
-        index: candidate
-        for index, (candidate, reason) in enumerate(zip(read, reasons, strict=True))
-        if candidate is not None and reason is None
-    }
+    survivors = _survivors(read, reasons)
     kept = renumbered(_limited(survivors, limit, told), {one.priority for one in told}, above)
     return tuple(
         Verdict(text, True, Reason.DIRECT_KEPT, kept[index])
@@ -234,6 +236,67 @@ def choose(
         else Verdict(text, False, _at(reasons, index))
         for index, text in enumerate(texts)
     )
+
+
+def passing(values: Iterable[str], without_relay: bool = False) -> tuple[Verdict, ...]:
+    """One verdict for each value where the phones' candidates pass as they are, but for their priorities.
+
+    These become distinct, and such as RFC 8445, section 5.1.2 allows. Dropped are priorities that do not
+    fit 32 bits, and, if so asked, candidates of TURN servers. What else cannot be read passes.
+    """
+    texts = list(values)
+    read = [parsed(text) for text in texts]
+    kept = renumbered(
+        {
+            index: candidate
+            for index, candidate in enumerate(read)
+            if candidate is not None and not (without_relay and candidate.type.lower() == "relay")
+        }
+    )
+    found = []
+    for index, (text, candidate) in enumerate(zip(texts, read, strict=True)):
+        if candidate is None:
+            kept_as_it_is = not has_impossible_priority(text)
+            reason = Reason.DIRECT_KEPT if kept_as_it_is else Reason.INVALID
+            found.append(Verdict(text, kept_as_it_is, reason))
+        elif index in kept:
+            found.append(Verdict(text, True, Reason.DIRECT_KEPT, kept[index]))
+        else:
+            found.append(Verdict(text, False, Reason.RELAY_REPLACED))
+    return tuple(found)
+
+
+def has_impossible_priority(text: str) -> bool:
+    """What stands in the place of the priority is a number that 32 bits do not hold."""
+    found = _FOURTH_WORD.match(text)
+    if found is None:
+        return False
+    digits = found[1].lstrip("0")
+    return digits.startswith("-") or len(digits) > 10 or int(digits or "0") >= 2**32
+
+
+def _survivors(read: Sequence[Candidate | None], reasons: Sequence[Reason | None]) -> dict[int, Candidate]:
+    """Those that no rule drops, by index."""
+    return {
+        index: candidate
+        for index, (candidate, reason) in enumerate(zip(read, reasons, strict=True))
+        if candidate is not None and reason is None
+    }
+
+
+def _repeated(candidates: dict[int, Candidate], told: Sequence[Candidate]) -> set[int]:
+    """Those whose checks would go where those of another one go, which has a higher priority or was told.
+
+    Of equal ones the first stays.
+    """
+    named = {_target(one) for one in told}
+    found = set()
+    for index in sorted(candidates, key=lambda index: -candidates[index].priority):
+        target = _target(candidates[index])
+        if target in named:
+            found.add(index)
+        named.add(target)
+    return found
 
 
 def _at(reasons: Sequence[Reason | None], index: int) -> Reason:
@@ -322,6 +385,13 @@ def _ip(candidate: Candidate) -> _Ip | None:
     return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
+def _target(candidate: Candidate) -> tuple[object, ...]:
+    """Where checks of it go, and how (RFC 6544 for ``tcptype``)."""
+    tcptype = (candidate.extension("tcptype") or "").lower()
+    where = _ip(candidate) or candidate.address.lower()
+    return candidate.component, candidate.transport.lower(), where, candidate.port, tcptype
+
+
 def _is_mdns(candidate: Candidate) -> bool:
     return candidate.address.lower().endswith(".local")
 
@@ -331,12 +401,18 @@ def _group(candidate: Candidate) -> tuple[bool, int]:
     return candidate.type.lower() == "relay", 0 if ip is None else ip.version
 
 
-def _cost(candidate: Candidate) -> int:
-    """``network-cost``; without one, something between the two that count."""
+def network_cost(candidate: Candidate) -> int | None:
+    """``network-cost``, 0 .. 99999 (browsers write up to 999); None where there is none that can be read."""
     text = candidate.extension("network-cost") or ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else CHEAP + 1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+def _cost(candidate: Candidate) -> int:
+    """Without one that can be read, something between the two that count."""
+    found = network_cost(candidate)
+    return CHEAP + 1 if found is None else found
 
 
 def is_cheap(candidate: Candidate) -> bool:
-    """Its interface costs next to nothing."""
-    return candidate.type.lower() == "host" and _cost(candidate) <= CHEAP
+    """It goes by an interface that costs next to nothing."""
+    return _cost(candidate) <= CHEAP

@@ -37,6 +37,7 @@ class Reason(enum.StrEnum):
     HOST_PRIVATE = "host-private", "an address of another network than that of the other phone"
     COST = "cost", "a mobile network, and the phone has a cheaper one as well"
     SYMMETRIC = "symmetric", "the outside of a NAT that serves no other phone, or one that is named already"
+    DUPLICATE = "duplicate", "the same address and port as another candidate, which has the higher priority"
     LIMIT = "limit", "there are enough candidates that are more likely to work"
     # the rest of ICE
     ICE_REMOVED = "ice-removed", "this leg does without ICE"
@@ -44,6 +45,7 @@ class Reason(enum.StrEnum):
     ICE_TERMINATED = "ice-terminated", "ICE ends at the relay; the line spoke of the other phone's ICE"
     ICE_MOVED = "ice-moved", "medias use ICE differently, so the session's line is written per media"
     ICE_LITE = "ice-lite", "says whether the ICE agent on this side is a lite one"
+    ICE_OPTIONS = "ice-options", "without an ICE option that the relay, in the path, could not follow"
     TRICKLE = "trickle", "the relay knows trickle ICE and names all its candidates at once"
     # keys and profile
     KEYS = "keys", "encryption ends at the relay, which has keys of its own"

@@ -189,7 +189,9 @@ def _plan_ice(session: Session, pairs: Sequence[_Pair]) -> _SessionIce:
         return _SessionIce(True, used, ())
     if not any(_keeps_ice(media, out) for media, out in pairs):
         return _SessionIce(False, used, ())
-    return _SessionIce(False, used, _lines_that_count(session, dict.fromkeys(_INHERITED, 1)))
+    inherited = _lines_that_count(session, dict.fromkeys(_INHERITED, 1))
+    supported = (_supported(line) for line in inherited)
+    return _SessionIce(False, used, tuple(line for line in supported if line is not None))
 
 
 def _keeps_ice(media: Media, out: MediaOut | None) -> bool:
@@ -279,6 +281,8 @@ def _write_session(
             edit.replace(line, groups.pop(0), Reason.BUNDLE)
         elif reason := _unwanted_in_session(name, line, out, plan):
             edit.remove(line, reason)
+        elif plan.ice.used and name == "ice-options":
+            _keep_ice(edit, line)
         else:
             edit.keep(line)
     edit.append([(group, Reason.BUNDLE) for group in groups] + _session_tail(session, out))
@@ -478,14 +482,39 @@ def _write_ice(edit: Edit, name: str, line: str, ice: IceOut | None) -> None:
         else:
             edit.remove(line, why)
     elif ice.ufrag is None:
-        edit.keep(line)
+        _keep_ice(edit, line)
     else:
         edit.remove(line, _own_ice_reason(name))
 
 
+def _keep_ice(edit: Edit, line: str) -> None:
+    """A line of a peer that another one checks through us: it stays, without what we cannot follow."""
+    left = _supported(line)
+    if left is None:
+        edit.remove(line, Reason.ICE_OPTIONS)
+    elif left != line:
+        edit.replace(line, body(left), Reason.ICE_OPTIONS)
+    else:
+        edit.keep(line)
+
+
+def _supported(line: str) -> str | None:
+    """An ICE line without the option ``renomination``; None if nothing is left.
+
+    It moves media by an attribute of checks that we do not read; without it, peers nominate as RFC 8445
+    says. Both have to name an option for it to count.
+    """
+    name, _, value = body(line).partition(":")
+    words = value.split()
+    if name != "a=ice-options" or "renomination" not in words:
+        return line
+    left = [word for word in words if word != "renomination"]
+    return f"{name}:{' '.join(left)}{line[len(body(line)) :]}" if left else None
+
+
 def _write_chosen(edit: Edit, line: str, verdict: Verdict) -> None:
     """A candidate of the peer that somebody judged; it may have got another priority."""
-    written = f"a=candidate:{verdict.candidate}"
+    written = body(line) if verdict.candidate is None else f"a=candidate:{verdict.candidate}"
     if not verdict.kept:
         edit.remove(line, verdict.reason)
     elif written == body(line):
@@ -513,7 +542,7 @@ def _write_own_ice(edit: Edit, media: Media, ice: IceOut, inherited: Sequence[st
         tail += [(f"a=ice-ufrag:{ice.ufrag}", Reason.ICE_CREDENTIALS)]
         tail += [(f"a=ice-pwd:{ice.pwd}", Reason.ICE_CREDENTIALS)]
         if ice.trickle:
-            tail += [("a=ice-options:trickle", Reason.TRICKLE)]
+            tail += [("a=ice-options:trickle ice2", Reason.TRICKLE)]
             tail += [] if ice.may_follow else [(_END, Reason.TRICKLE)]
     ours = [(f"a=candidate:{candidate}", Reason.RELAY_INSERTED) for candidate in ice.candidates]
     at = _end_of_kept_candidates(edit.lines)

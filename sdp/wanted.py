@@ -25,14 +25,15 @@ class IceOut:
     """ICE of one media.
 
     ``ufrag`` None is end-to-end mode: the peer's ufrag, pwd, ice-options, end-of-candidates and the like
-    stay, and ``trickle`` is not looked at, since all of these describe the peer's agent.
+    stay, and ``trickle`` is not looked at, since all of these describe the peer's agent. Only the option
+    ``renomination`` goes.
     """
 
     ufrag: str | None
     pwd: str | None
     candidates: tuple[Candidate, ...]  # ours, after the kept ones
     keep: Keep = Keep.NONE
-    trickle: bool = False  # a=ice-options:trickle and a=end-of-candidates
+    trickle: bool = False  # a=ice-options:trickle ice2 (RFC 8445, section 10) and a=end-of-candidates
     verdicts: tuple[Verdict, ...] | None = None  # one for each a=candidate, in order, in place of ``keep``
     may_follow: bool = False  # of ours, some may follow in a fragment: no a=end-of-candidates yet
 

@@ -73,7 +73,10 @@ def _hear(
         if found is None or not ice.passers:
             return ["no answer yet"]
         passer = ice.passers[found[0].component - 1]
-        return _pass_on(call, passer, passer.received(ice.side, at, datagram, now), now, resources)
+        passed = passer.received(ice.side, at, datagram, now)
+        if passer.has_answered(ice.side, at) and media.ice is not None:
+            media.ice.seen.is_usable(at, now)
+        return _pass_on(call, passer, passed, now, resources)
     outputs = ice.agent.received(at, datagram, now)
     refused = [output.reason for output in outputs if isinstance(output, Refused)]
     if refused and not is_last:
@@ -237,15 +240,16 @@ def _pass_on(
         match output:
             case passing.Forward(side, path, datagram):
                 resources.send(path.port, path.remote, datagram)
-                media = _end_of(call, passer, side) if datagram.startswith(REQUEST) else None
+                media = _end_of(call, passer, side)
                 if media is not None and media.ice is not None:
-                    media.ice.seen.checks_out += 1
+                    media.ice.seen.checks_out += datagram.startswith(REQUEST)
+                    if datagram.startswith(SUCCESS):  # there and back: media gets through as well
+                        media.ice.seen.is_usable(path, now)
             case passing.Validated(side, path):
                 media = _end_of(call, passer, side)
                 if media is not None and media.ice is not None:
                     media.ice.last_check = now
                     media.ice.seen.check_came(path, now)
-                    media.ice.seen.is_usable(path, now)
                     _accept(media, media.ice)
                     _use_for_now(media, path)
             case passing.Nominated(side, path):

@@ -16,6 +16,8 @@ from relay.ice.outputs import Path as IcePath
 from relay.ice.policy import Place, Way
 from relay.memory import beta
 from relay.memory.record import Record
+from sdp.choose import Verdict, passing
+from sdp.ice import useless
 from sdp.reason import Reason
 
 MAX_DROPPED = 32
@@ -45,8 +47,9 @@ def explain(tags: Reply, call: Call, tag: str | None, hashed: Callable[[Place], 
 def _media(call: Call, leg: Leg, media: Media) -> Reply:
     """A media that uses another one's ports says no more than mode and reason."""
     mode, why = _decided(leg, media)
-    report: Reply = {"mode": mode, "why": why, "dropped": sum(not one.kept for one in media.verdicts)}
-    report["candidates"] = [*_kept(media), *_dropped(media)]
+    verdicts = media.verdicts if media.decision is not None else _undecided(call, leg, media)
+    report: Reply = {"mode": mode, "why": why, "dropped": sum(not one.kept for one in verdicts)}
+    report["candidates"] = [*_kept(verdicts, media), *_dropped(verdicts)]
     if media.order is not None:
         report["ways"] = [_way(one) for one in media.order.ways]
         report["left out"] = [FAMILIES[family].value for family in media.order.dropped]
@@ -64,13 +67,29 @@ def _decided(leg: Leg, media: Media) -> tuple[str, str]:
     if media.decision is not None:
         return str(media.decision.result), media.decision.why
     passed = media.ice is not None and media.ice.mode is Mode.PASSED
-    asked = leg.ice_option in ASKED_FOR
-    return "passed" if passed else "relay", (leg.ice_option or "") if asked else "as-offered"
+    asked = leg.ice_asked in ASKED_FOR
+    return "passed" if passed else "relay", (leg.ice_asked or "") if asked else "as-offered"
 
 
-def _kept(media: Media) -> list[Reply]:
+def _undecided(call: Call, leg: Leg, media: Media) -> tuple[Verdict, ...]:
+    """What another value of ``ICE`` makes of the other phone's candidates, later ones included.
+
+    It is worked out when somebody asks; of candidates that cannot be read nothing is known any more.
+    """
+    partner = call.legs.get(leg.partner or 0)
+    theirs = partner.medias[media.index] if partner and media.index < len(partner.medias) else None
+    if media.ice is None or media.follows or partner is None or theirs is None:
+        return ()
+    said = partner.carrier(theirs).ice
+    texts = [str(one) for one in said.candidates] if said is not None else []
+    if media.ice.mode is Mode.PASSED:
+        return passing(texts, "force-relay" in (leg.ice_option, partner.ice_option))
+    return tuple(Verdict(text, False, useless(text)) for text in texts)
+
+
+def _kept(verdicts: tuple[Verdict, ...], media: Media) -> list[Reply]:
     """What the phone was told, the best first."""
-    told = [(one.candidate, one.reason) for one in media.verdicts if one.candidate is not None]
+    told = [(one.candidate, one.reason) for one in verdicts if one.candidate is not None]
     told += [(candidate, Reason.RELAY_INSERTED) for candidate in media.own]
     told.sort(key=lambda one: -one[0].priority)
     return [
@@ -79,10 +98,10 @@ def _kept(media: Media) -> list[Reply]:
     ]
 
 
-def _dropped(media: Media) -> list[Reply]:
+def _dropped(verdicts: tuple[Verdict, ...]) -> list[Reply]:
     found = [
         {"candidate": verdict.text[:MAX_TEXT], "action": "dropped", "reason": str(verdict.reason)}
-        for verdict in media.verdicts
+        for verdict in verdicts
         if not verdict.kept
     ]
     return found[:MAX_DROPPED]
@@ -200,12 +219,15 @@ def _ms(value: int | None) -> str:
 
 
 def candidates(leg: Leg) -> Counter[tuple[str, str]]:
-    """How many candidates the phone was told and not told, by action and reason, for the counters."""
+    """How many candidates the phone was told and not told, by action and reason, for the counters.
+
+    Of what was decided under ``optimize``: other values of ``ICE`` leave nothing to decide.
+    """
     found: Counter[tuple[str, str]] = Counter()
     for media in leg.medias:
         for verdict in media.verdicts:
             found["kept" if verdict.kept else "dropped", str(verdict.reason)] += 1
-        if media.own:
+        if media.own and media.decision is not None:
             found["kept", str(Reason.RELAY_INSERTED)] += len(media.own)
     return found
 

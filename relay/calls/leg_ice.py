@@ -23,7 +23,15 @@ from relay.ice.outputs import Path as CheckPath
 from relay.ice.passing import Passer, Side
 from relay.ice.policy import DEFAULT, MAX_TOTAL, Order, Policy
 from sdp.candidate import Candidate, foundation
-from sdp.choose import Context, Verdict, choose, interleaved
+from sdp.choose import (
+    Context,
+    Verdict,
+    choose,
+    has_impossible_priority,
+    interleaved,
+    network_cost,
+    passing,
+)
 from sdp.ice import IceDescription, own_priority, useless
 from sdp.rewrite import IceOut, Keep
 from sdp.values import valueclass
@@ -308,18 +316,30 @@ def describe(media: Media, said: IceDescription, wording: Wording) -> IceOut | N
         return None
     if media.decision is not None:
         return _optimized(media, media.ice, said, wording)
-    media.verdicts, media.own, media.spare = (), (), ()
+    media.verdicts, media.spare = (), ()
     relayed = wording.option == "force-relay"
     kind = "relay" if relayed else "host"
     if media.ice.mode is Mode.PASSED:
-        kept = [c for c in said.candidates if not (relayed and c.type == "relay")]
+        verdicts = None if _in_order(said) else passing(wording.values, relayed)
+        kept = [one.candidate for one in verdicts or () if one.candidate is not None]
+        if verdicts is None:
+            kept = [one for one in said.candidates if not (relayed and one.type.lower() == "relay")]
         if said.trickle and not said.end_of_candidates:
             kept.append(LATER)
         keep = Keep.NOT_RELAY if relayed else Keep.ALL
-        return IceOut(None, None, _own(kept, media, wording, kind), keep)
+        media.own = _own(kept, media, wording, kind)
+        return IceOut(None, None, media.own, keep, verdicts=verdicts)
     local = media.ice.local
-    own = _own((), media, wording, kind) if wording.candidates else ()
-    return IceOut(local.ufrag, local.pwd, own, Keep.NONE, wording.trickle)
+    media.own = _own((), media, wording, kind) if wording.candidates else ()
+    return IceOut(local.ufrag, local.pwd, media.own, Keep.NONE, wording.trickle)
+
+
+def _in_order(said: IceDescription) -> bool:
+    """The priorities may be passed on: no two are equal, and all are what RFC 8445, section 5.1.2 allows."""
+    priorities = {candidate.priority for candidate in said.candidates}
+    possible = all(0 < priority < 2**31 for priority in priorities)
+    distinct = len(priorities) == len(said.candidates)
+    return possible and distinct and not any(map(has_impossible_priority, said.invalid))
 
 
 def _optimized(media: Media, ice: MediaIce, said: IceDescription, wording: Wording) -> IceOut:
@@ -404,8 +424,8 @@ def _own(
 
 def _highest_cost(kept: Sequence[Candidate]) -> tuple[str, ...]:
     """``network-cost`` for ours, none if nobody has one: browsers prefer what costs less to any priority."""
-    costs = [text for one in kept if (text := one.extension("network-cost") or "").isdecimal()]
-    return ("network-cost", max(costs, key=int)) if costs else ()
+    costs = [cost for one in kept if (cost := network_cost(one)) is not None]
+    return ("network-cost", str(max(costs))) if costs else ()
 
 
 def _candidate(

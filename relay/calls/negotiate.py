@@ -12,7 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import bundles, closing, leg_ice, leg_security, mux, optimizing, replacing, turning, versions
+from relay.calls import (
+    bundles,
+    closing,
+    ice_flaws,
+    leg_ice,
+    leg_security,
+    mux,
+    optimizing,
+    replacing,
+    turning,
+    versions,
+)
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
@@ -21,7 +32,7 @@ from relay.calls.state import Call, Leg, Media, Mode, Offered, Path, Stream, Tol
 from relay.ice.policy import Decision, Optimizer, Result
 from relay.ng.request import Request
 from sdp.bundle import leaders
-from sdp.ice import IceDescription
+from sdp.ice import IceDescription, candidate_values
 from sdp.ice import read as read_ice
 from sdp.media import Connection, is_rtp, origin, rtcp_mux
 from sdp.protocol import Profile
@@ -52,6 +63,8 @@ class Exchange:
     """Of each media."""
     notes: list[str] = field(default_factory=list)
     """For the log: what was ignored and why."""
+    flaws: list[str] = field(default_factory=list)
+    """Words of ``ice_flaws.FLAWS``."""
     later: list[tuple[Media, leg_ice.Later]] = field(default_factory=list)
     """What agents and passers are to learn as soon as nothing can fail any more: they have no way back."""
 
@@ -145,6 +158,7 @@ class Exchange:
             self.receiver.lite = lite in ("forward", "both")
             self.sender.lite = lite in ("backward", "both")
         self.receiver.ice_option = self.request.ice or self.receiver.ice_option
+        self.sender.ice_asked = self.receiver.ice_asked = self.request.ice or self.receiver.ice_asked
 
     def _optimize(self) -> None:
         request, named = self.request, self.request.ice_policy
@@ -183,6 +197,7 @@ class Exchange:
         else:
             stays = mode is Mode.PASSED or (turning.passes(ours) and index in self.passed_elsewhere)
             own_mode = Mode.OFF if not with_ice else Mode.PASSED if stays else Mode.TERMINATED
+            self.flaws += ice_flaws.found(ours, said)
             restart = leg_ice.restarted(ours, said)
             leg_ice.settle(ours, self.sender, own_mode, False, self.resources, restart)
             self.sender.family = announced.family
@@ -329,7 +344,7 @@ class Exchange:
         self._replace(ours, theirs)
         listen(self.sender, ours, self.session, section, self.request)
         accepted = rtcp_mux(section) or ours.follows
-        said = read_ice(self.session, self._leading(ours, section))
+        said = ice_flaws.believed(answer := read_ice(self.session, self._leading(ours, section)))
         keys = leg_security.read(self.session, section)
         ours.trickles = said.trickle
         ours.mux = accepted and ours.mux_advertised
@@ -339,6 +354,7 @@ class Exchange:
         if ours.follows:
             ours.described = True
         else:
+            self.flaws += ice_flaws.found(ours, answer)
             self._answer_ice(ours, theirs, said)
             self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
             self._announce(ours, announced)
@@ -445,7 +461,7 @@ class Exchange:
     def _describe(self, theirs: Media, ours: Media, told: Terms) -> MediaOut:
         """What the receiver is told of this media."""
         flags, lead = self.request.flags, self.receiver.carrier(theirs)
-        opaque = theirs.opaque or told.instead is not None
+        opaque, section = theirs.opaque or told.instead is not None, self.session.medias[theirs.index]
         port = theirs.streams[0].paths[0].port
         rtcp = port if told.single_port or len(theirs.streams) == 1 else theirs.streams[1].paths[0].port
         held = told.announced.held and lead.ice is None and "zero-address" not in self.request.replace
@@ -456,10 +472,10 @@ class Exchange:
             trickle=theirs.trickles or "trickle-ice" in flags,
             address=self.request.media_address,
             candidates=not theirs.follows,
+            values=candidate_values(section) if turning.passes(lead) else (),
         )
         if lead.decision is not None:
             between = optimizing.Between(self.sender, self.receiver, self.request.command)
-            section = self.session.medias[theirs.index]
             wording = optimizing.judged(
                 wording, between, theirs.index, section, told.said.ufrag, self.optimizer, self.interfaces
             )

@@ -97,7 +97,9 @@ def _with_ice(
         arm = way(path)
         if arm is not None:
             usable[arm] = min(usable.get(arm, MAX_MS), ms_after(at, answered))
-    heard, chosen = map(way, seen.heard), way(seen.selected)
+    # A check that was passed on and not answered says nothing of this peer's network: media may go direct.
+    tried = seen.usable if ice.mode is Mode.PASSED else seen.heard
+    heard, chosen = map(way, tried), way(seen.selected)
     return Record(
         network=known.network,
         family=known.family,

@@ -19,7 +19,7 @@ from relay.calls.trickle import Where, is_of_another_generation, media_of, where
 from relay.ice.passing import Side
 from relay.ice.policy import MAX_TOTAL, Optimizer
 from sdp.candidate import Candidate
-from sdp.choose import choose, is_cheap, parsed
+from sdp.choose import choose, parsed, renumbered
 from sdp.fragment import Fragment, Part, rewritten
 
 MAX_VERDICTS = 2 * MAX_CANDIDATES
@@ -50,11 +50,23 @@ def passed_on(
             told[part.index] = {str(one): kept[where(one)] for one in accepted if where(one) in kept}
         else:
             relayed = "force-relay" in (sender.ice_option, receiver.ice_option)
-            left = (str(one) for one in accepted if not (relayed and one.type == "relay"))
-            told[part.index] = {text: text for text in left}
+            told[part.index] = _passed(ours.ice, theirs, accepted, relayed)
     if not told:
         return None
     return rewritten(text, lambda index, value: told.get(index, {}).get(value))
+
+
+def _passed(ice: MediaIce, theirs: Media, accepted: Sequence[Candidate], relayed: bool) -> dict[str, str]:
+    """Candidates that nobody judges, by how they came; priorities are distinct as those of a description."""
+    above = max((candidate.priority for candidate in theirs.own), default=0)
+    known = renumbered(dict(enumerate(ice.candidates)), above=above)
+    numbers = {where(one): one.priority for one in known.values()}
+    left = (one for one in accepted if not (relayed and one.type.lower() == "relay"))
+    return {str(one): _numbered(one, numbers[where(one)]) for one in left}
+
+
+def _numbered(candidate: Candidate, priority: int) -> str:
+    return str(candidate if candidate.priority == priority else replace(candidate, priority=priority))
 
 
 def _passes(media: Media) -> bool:
@@ -86,8 +98,6 @@ def _judge(
     interfaces: Interfaces,
 ) -> None:
     """Give a verdict on each candidate that has none, and on what is none."""
-    ours = sender.medias[theirs.index].ice
-    assert ours is not None
     assert theirs.ice is not None
     direction = "offer" if theirs.ice.side is Side.ANSWERER else "answer"
     policy = optimizing.policy_of(receiver, optimizer, direction)
@@ -97,7 +107,6 @@ def _judge(
         components=components,
         dropped=policy.drop,
         is_ours=lambda address, port: interfaces.is_ours((address, port)),
-        has_cheap=any(map(is_cheap, ours.candidates)),
     )
     limit = min(policy.direct, MAX_TOTAL - len(theirs.own) // max(len(components), 1))
     told = [verdict.candidate for verdict in theirs.verdicts if verdict.candidate is not None]

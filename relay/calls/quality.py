@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ Told = Callable[[int], tuple[Reported, ...]]
 LONGEST_JITTER = 10.0
 """Seconds; more is a mistake."""
 
+_RATE = re.compile(r"\d{1,7}", re.ASCII)
+"""Of an RTP clock; as many digits as ``relay.calls.clocks`` reads."""
 
 MOST_STREAMS = 128
 """In the report of a call: each is some 200 bytes, and a report is to fit one datagram."""
@@ -120,7 +123,7 @@ def _jitter(reports: Iterable[tuple[Media, Reported]]) -> float | None:
 def _clock_rate(media: Media) -> int:
     """Of the RTP timestamp; 0: the codec is not known."""
     rate = media.codec.split("/")[1:2]
-    return int(rate[0]) if rate and rate[0].isascii() and rate[0].isdigit() else 0
+    return int(rate[0]) if rate and _RATE.fullmatch(rate[0]) else 0
 
 
 def _by_checks(ice: MediaIce) -> float | None:

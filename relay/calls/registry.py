@@ -16,6 +16,7 @@ from relay.calls import checks, deletion, keying, optimizing, widening
 from relay.calls.closing import settle
 from relay.calls.describe import handling
 from relay.calls.holding import Holding
+from relay.calls.ice_flaws import FLAWS
 from relay.calls.interfaces import Interfaces
 from relay.calls.negotiate import Exchange
 from relay.calls.parties import find_parties
@@ -96,6 +97,8 @@ class Registry:
     closed: Counter[str] = field(default_factory=Counter)
     """Ended calls by reason."""
     refused_stun: Counter[str] = field(default_factory=Counter)
+    ice_flaws: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(FLAWS, 0)))
+    """Descriptions of medias whose ICE is not as it should be, by word of ``FLAWS``."""
     handshakes: keying.Counts = field(default_factory=keying.Counts)
     trickle: Trickle = field(default_factory=Trickle)
     """Fragments of descriptions, with candidates."""
@@ -357,7 +360,9 @@ class Registry:
         if method is Exchange.offer:
             exchange.notes.extend(_missing_families(sender, receiver))
         decided = optimizing.summary(exchange.decision, receiver) if exchange.decision is not None else ""
-        return Described(text, tuple(exchange.notes), decided)
+        self.ice_flaws.update(exchange.flaws)
+        notes = (*exchange.notes, *(FLAWS[flaw] for flaw in dict.fromkeys(exchange.flaws)))
+        return Described(text, notes, decided)
 
     def _sync(self, call: Call) -> None:
         holding = self._holdings[call.call_id]

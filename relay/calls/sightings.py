@@ -19,7 +19,8 @@ class Sightings:
     heard: dict[Path, float] = field(default_factory=dict)
     """When such a one first came by each path."""
     usable: dict[Path, float] = field(default_factory=dict)
-    """When each path first could carry media."""
+    """When each path first could carry media: a check of ours, or of the other peer, was answered there, or
+    one from there was answered by the other peer."""
     selected: Path | None = None
     checks_in: int = 0
     """Those that the plane answered by itself left aside."""

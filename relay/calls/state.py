@@ -341,6 +341,8 @@ class Leg:
     """We are ICE-lite towards it."""
     ice_option: str | None = None
     """The ng ``ICE`` value under which this leg was offered to."""
+    ice_asked: str | None = None
+    """The ng ``ICE`` value of the latest offer that it sent or got."""
     medias: list[Media] = field(default_factory=list)
     links: list[int] = field(default_factory=list)
     """Legs that it exchanged descriptions with, the latest first: the first one hears it."""

@@ -57,6 +57,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         ng_unanswerable=ng.unanswerable,
         stun_refused=engine.registry.refused_stun,
         trickle_refused=engine.registry.trickle.refused,
+        ice_flaws=engine.registry.ice_flaws,
         dtls_open=sum(keying.open_handshakes(call) for call in calls),
         dtls_done=handshakes.done,
         dtls_failed=handshakes.failed,

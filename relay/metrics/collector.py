@@ -66,6 +66,7 @@ class Snapshot:
     ng_unanswerable: int = 0  # datagrams without a cookie
     stun_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
     trickle_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
+    ice_flaws: Mapping[str, int] = field(default_factory=dict)  # by flaw
     dtls_open: int = 0  # handshakes that run
     dtls_done: int = 0  # handshakes that gave keys
     dtls_failed: Mapping[str, int] = field(default_factory=dict)  # handshakes that gave none, by reason
@@ -209,6 +210,9 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
         "Fragments, parts of them or single candidates not used, by reason",
         "reason",
         now.trickle_refused,
+    )
+    yield _counter(
+        "icerelay_ice_flaws_total", "Descriptions of medias with wrong ICE, by flaw", "flaw", now.ice_flaws
     )
 
 

@@ -226,7 +226,7 @@ def test_mux_that_was_accepted_leaves_one_candidate_in_the_answer(call: Dialogue
 
 def test_the_flag_trickle_says_that_no_more_candidates_come(call: Dialogue) -> None:
     media = call.offer(S_A, ICE="force", flags=["trickle-ICE"]).media
-    assert media.attributes("ice-options") == ["trickle"]
+    assert media.attributes("ice-options") == ["trickle ice2"]
     assert media.attributes("end-of-candidates") == [""]
     assert media.lines[-1] == "a=end-of-candidates"
 
@@ -240,7 +240,7 @@ def test_without_the_flag_nothing_is_said_of_trickle(call: Dialogue) -> None:
 def test_a_caller_that_trickles_is_told_that_no_more_candidates_come(call: Dialogue) -> None:
     call.offer(TWELVE, ICE="remove")
     media = call.answer(S_B).media
-    assert media.attributes("ice-options") == ["trickle"]
+    assert media.attributes("ice-options") == ["trickle ice2"]
     assert media.has("end-of-candidates")
 
 

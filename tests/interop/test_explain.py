@@ -21,8 +21,8 @@ def explain(relay: Relay, call_id: str) -> subprocess.CompletedProcess[str]:
     ("mode", "caller", "callee"),
     [
         ("optimize", "relay, because: default", "relay, because: default"),
-        ("force", "relay, because: as-offered", "relay, because: force"),
-        ("optional", "passed, because: as-offered", "passed, because: optional"),
+        ("force", "relay, because: force", "relay, because: force"),
+        ("optional", "passed, because: optional", "passed, because: optional"),
     ],
 )
 def test_a_call_of_two_ice_agents_is_explained(
@@ -48,8 +48,9 @@ def test_a_call_of_two_ice_agents_is_explained(
         assert "ms after the answer, by u" in party
         assert "moves: 0 made, 0 failed; paths that lost consent: 0" in party
         assert "forwarded by: user space" in party
-        assert ("dropped  invalid" in party) == (mode == "optimize")
-        assert ("kept     relay-inserted" in party) == (mode == "optimize")
+        assert ("dropped  invalid" in party) == (mode != "optional")
+        assert ("kept     direct-kept" in party) == (mode == "optional")
+        assert "kept     relay-inserted" in party
 
 
 def test_the_log_has_one_line_about_ice_when_the_call_ends_without_an_address_of_a_phone(

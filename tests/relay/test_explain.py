@@ -110,6 +110,28 @@ def test_what_did_not_happen_is_told_as_such() -> None:
     ]
 
 
+def test_a_call_whose_media_went_direct_is_not_said_to_have_failed() -> None:
+    direct = report(mode="assist", why="same-site")
+    ice = direct["tags"]["A"]["medias"][0]["ICE"]
+    for name in (
+        "first check",
+        "usable",
+        "way",
+        "ways",
+        "left out",
+        "explored",
+        "widened",
+        "pairs",
+        "candidates",
+    ):
+        del ice[name]
+    assert list(lines(direct))[2:5] == [
+        "    first check: none came; media could flow through the relay: never",
+        "    the phones agreed on no path by the relay: media goes directly between them, if at all,",
+        "    where the relay cannot see it",
+    ]
+
+
 def test_a_media_without_ice_and_a_report_that_was_cut_short_say_so() -> None:
     plain: dict[str, Any] = {"tags": {"A": {"medias": [{"index": 1, "type": "audio"}]}}}
     assert list(lines(plain)) == ["party A", "  media 1 (audio): no ICE"]

@@ -197,6 +197,57 @@ def test_a_mobile_network_is_dropped_where_the_phone_has_a_cheaper_one_and_kept_
     assert [one.kept for one in choose([mobile], ANYWHERE)] == [True]
 
 
+@pytest.mark.parametrize(
+    ("cheap", "code"),
+    [
+        ("127.0.0.1 5000 typ host network-cost 50", "invalid"),
+        ("10.0.0.1 5000 typ host network-cost 10", "host-private"),
+        ("203.0.113.2 5000 typ relay network-cost 10", "relay-replaced"),
+        ("203.0.113.2 5000 typ host ufrag old network-cost 10", "generation"),
+    ],
+)
+def test_an_interface_that_is_out_of_reach_anyway_does_not_cost_the_phone_its_mobile_network(
+    cheap: str, code: str
+) -> None:
+    mobile = "1 1 udp 9 203.0.113.1 5000 typ host network-cost 900"
+    verdicts = choose([f"2 1 udp 8 {cheap}", mobile], Context(ufrag="new"))
+    assert [one.reason for one in verdicts] == [code, "direct-kept"]
+
+
+def test_a_mobile_network_is_dropped_beside_a_cheaper_one_behind_a_nat() -> None:
+    mobile = "1 1 udp 9 2001:db8::1 5000 typ host network-cost 900"
+    wireless = "2 1 udp 8 10.0.0.5 5000 typ host network-cost 10"
+    outside = "3 1 udp 7 203.0.113.2 5000 typ srflx raddr 10.0.0.5 rport 5000 network-cost 10"
+    codes = [one.reason for one in choose([mobile, wireless, outside], ANYWHERE)]
+    assert codes == ["cost", "host-private", "direct-kept"]
+
+
+def test_of_one_address_told_several_times_the_best_stays_and_the_others_use_no_room() -> None:
+    again = [f"{place} 1 udp {place} 203.0.113.1 5000 typ host" for place in (7, 9, 8, 9)]
+    others = [f"1 1 udp {number} 203.0.113.{number} 5000 typ host" for number in (2, 3, 4)]
+    verdicts = choose([*again, *others], ANYWHERE)
+    assert [one.reason for one in verdicts[:4]] == ["duplicate", "direct-kept", "duplicate", "duplicate"]
+    assert all(one.kept for one in verdicts[4:])
+
+
+def test_one_address_over_udp_and_tcp_or_for_two_components_is_no_repetition() -> None:
+    values = [HOST, HOST.replace("1 1 udp", "1 2 udp"), HOST.replace("udp", "tcp") + " tcptype passive",
+              HOST.replace("udp", "tcp") + " tcptype so", HOST.replace("5000", "5001")]  # fmt: skip
+    context = Context(components=frozenset((1, 2)))
+    assert all(one.kept for one in choose(values, context))
+
+
+def test_of_one_address_that_cannot_be_used_once_the_other_line_counts() -> None:
+    values = [HOST + " ufrag old", HOST.replace("2130706431", "5")]
+    assert [one.reason for one in choose(values, Context(ufrag="new"))] == ["generation", "direct-kept"]
+
+
+def test_an_address_that_was_told_before_is_not_told_again() -> None:
+    told = Candidate.parse(HOST.replace("203.0.113.7", "2001:db8::1"))
+    again = HOST.replace("203.0.113.7", "2001:DB8:0::1")
+    assert [one.reason for one in choose([again], ANYWHERE, told=[told])] == ["duplicate"]
+
+
 def test_a_line_that_nobody_changes_comes_out_as_it_came_in() -> None:
     odd = "1  1 UDP 2130706431 203.0.113.7 5000 typ host generation 0 network-id 3"
     (verdict,) = choose([odd], ANYWHERE)

@@ -136,7 +136,7 @@ def test_a_relay_that_trickles_says_that_it_is_done() -> None:
     out = replace(WITH_ICE, ice=replace(OWN, trickle=True))
     text = described(CREDENTIALS + "a=ice-options:ice2 trickle\r\n")
     assert tail(rewritten(text, out).text)[2:] == [
-        "a=ice-options:trickle",
+        "a=ice-options:trickle ice2",
         f"a=candidate:{OURS}",
         "a=end-of-candidates",
     ]
@@ -198,6 +198,26 @@ def test_options_of_the_peer_stay_with_the_peers_credentials() -> None:
     text = rewritten(described(CREDENTIALS + options), out).text
     assert options in text
     assert "trickle" not in text
+
+
+def options_left(session: str, *medias: str) -> list[str]:
+    text = rewritten(
+        described(*(CREDENTIALS + media for media in medias), session=session), *[PASSING] * len(medias)
+    ).text
+    return [line for line in text.split("\r\n") if line.startswith("a=ice-options")]
+
+
+def test_an_option_that_the_relay_cannot_follow_does_not_pass_between_peers() -> None:
+    three = "a=ice-options:trickle renomination ice2\r\n"
+    assert options_left("", three, "a=ice-options:renomination\r\n") == ["a=ice-options:trickle ice2"]
+    assert options_left(three, "") == ["a=ice-options:trickle ice2"]
+    assert options_left("a=ice-options:renomination\r\n", "") == []
+
+
+def test_an_option_that_moves_to_the_medias_goes_without_what_the_relay_cannot_follow() -> None:
+    text = described(HOST, HOST, session=CREDENTIALS + "a=ice-options:renomination ice2\r\n")
+    new = Session.parse(rewritten(text, WITHOUT_ICE, PASSING).text)
+    assert read(new, new.medias[1]).options == ("ice2",)
 
 
 # ICE at the session level.

@@ -11,12 +11,14 @@ from relay.calls.outcome import record
 from relay.calls.report import Readings, Traffic
 from relay.calls.sightings import Sightings
 from relay.calls.state import Call, Leg
+from relay.ice import stun
 from relay.ice.outputs import Path as IcePath
 from relay.ice.outputs import Send
 from relay.ice.policy import Optimizer, Order, Place, Way
 from relay.memory.identity import NOWHERE
+from relay.memory.record import Record
 from sdp.ice import candidate_values
-from tests.relay.calls.desk import ALICE, BOB, PLAIN, RELAY, RELAY6, UNIX, Desk, sdp
+from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, UNIX, Desk, sdp
 from tests.relay.calls.test_ice import ALICE_KEYS, BOB_ICE, BOB_KEYS, NAT, WITH_ICE, Phone
 from tests.relay.calls.test_optimize import assisted
 
@@ -120,6 +122,29 @@ def test_only_a_place_that_shows_itself_after_the_first_path_counts_as_a_move() 
     assert (seen.moves, seen.moves_failed) == (1, 0)
 
 
+def test_a_check_between_phones_that_waits_for_its_answer_lets_no_media_flow_yet() -> None:
+    desk, check = assisted()
+    check(True)
+    check(False)
+    desk.now += 0.25
+    assert not {"usable", "way"} & {*ice(desk, "A"), *ice(desk, "B")}
+    waiting = record_of(desk, "A")
+    assert (waiting.usable, waiting.seen, waiting.failed) == ({}, (), ())
+    ((port, remote, request),) = [one for one in desk.box.sent if one[1] == (BOB, 2)]
+    reply = stun.success(stun.parse(request), (RELAY, desk.box.ports[port].number), BOB_KEYS.key)
+    desk.registry.stun(port, remote, reply, desk.now)
+    assert [ice(desk, tag)["usable"] for tag in ("A", "B")] == [250, 250]
+    assert [ice(desk, tag)["first check"] for tag in ("A", "B")] == [0, 0]
+
+
+def record_of(desk: Desk, tag: str) -> Record:
+    call = desk.registry.calls["call"]
+    leg = call.leg_of(tag)
+    assert leg is not None
+    readings = Readings(lambda rule: Traffic(rtp_packets=100), lambda monotonic: monotonic + UNIX)
+    return record(call, leg, NOWHERE, "delete", desk.now + 60, readings)
+
+
 def test_checks_that_pass_between_phones_are_counted_on_both_legs() -> None:
     desk, check = assisted()
     check(True)
@@ -132,10 +157,10 @@ def test_checks_that_pass_between_phones_are_counted_on_both_legs() -> None:
     ("mode", "caller", "callee"),
     [
         ("optimize", ("relay", "default"), ("relay", "default")),
-        ("force", ("relay", "as-offered"), ("relay", "force")),
+        ("force", ("relay", "force"), ("relay", "force")),
         ("default", ("relay", "as-offered"), ("relay", "as-offered")),
-        ("optional", ("passed", "as-offered"), ("passed", "optional")),
-        ("force-relay", ("passed", "as-offered"), ("passed", "force-relay")),
+        ("optional", ("passed", "optional"), ("passed", "optional")),
+        ("force-relay", ("passed", "force-relay"), ("passed", "force-relay")),
         ("remove", ("relay", "as-offered"), None),
     ],
 )
@@ -148,6 +173,48 @@ def test_every_leg_with_ice_has_its_mode_and_why(
     found = {tag: leg["medias"][0].get("ICE", {}) for tag, leg in legs(desk).items()}
     assert (found["A"]["mode"], found["A"]["why"]) == caller
     assert (found["B"]["mode"], found["B"]["why"]) == callee if callee else found["B"] == {}
+
+
+def test_a_caller_that_was_forced_is_not_said_to_have_been_asked_for_nothing() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="force")
+    desk.answer(sdp(BOB, 20000))
+    assert (ice(desk, "A")["mode"], ice(desk, "A")["why"]) == ("relay", "force")
+
+
+HOST, TURN = (
+    "1 1 udp 2130706431 10.0.0.5 40000 typ host",
+    "2 1 udp 41885439 198.51.100.30 5000 typ relay raddr 10.0.0.5 rport 40000",
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted"),
+    [
+        (
+            "force",
+            ["kept relay-inserted", "kept relay-inserted", "dropped host-useless", "dropped relay-replaced"],
+        ),
+        (
+            "default",
+            ["kept relay-inserted", "kept relay-inserted", "dropped host-useless", "dropped relay-replaced"],
+        ),
+        ("optional", ["kept direct-kept", "kept direct-kept", "kept relay-inserted", "kept relay-inserted"]),
+        (
+            "force-relay",
+            ["kept direct-kept", "kept relay-inserted", "kept relay-inserted", "dropped relay-replaced"],
+        ),
+    ],
+)
+def test_other_values_of_ice_have_their_candidates_and_reasons_as_well(mode: str, wanted: list[str]) -> None:
+    desk = Desk(PLAIN[:1])
+    told = desk.offer(sdp(ALICE, 10000, *ICE[:2], f"candidate:{HOST}", f"candidate:{TURN}"), ICE=mode)
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    found = ice(desk, "B")["candidates"]
+    assert [f"{one['action']} {one['reason']}" for one in found] == wanted
+    kept = [one["candidate"] for one in found if one["action"] == "kept"]
+    assert sorted(kept) == sorted(candidate_values(told.medias[0]))
+    assert ice(desk, "B")["dropped"] == 4 - len(kept)
 
 
 def test_the_network_is_the_beginning_of_a_hash_and_the_id_is_nowhere() -> None:

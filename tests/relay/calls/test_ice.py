@@ -10,6 +10,7 @@ from relay.forward.rule import Learn, Rule
 from relay.ice.agent import Agent as Peer
 from relay.ice.credentials import Credentials
 from relay.ice.outputs import Path, Send
+from relay.ng.errors import NgError
 from sdp.ice import IceDescription, read
 from sdp.session import Session
 from tests.relay.calls.desk import ALICE, BOB, ICE, PLAIN, RELAY, RELAY6, UNIX, Desk, sdp, told
@@ -117,6 +118,55 @@ def test_a_callee_that_refuses_ice_keeps_the_port_it_was_told_and_the_others_clo
     assert desk.box.number_of(desk.box.rule_at(told(answer)[1]).rtp[0]) == told(offer)[1]
     desk.tick(30)
     assert len(desk.box.ports) == 4
+
+
+@pytest.mark.parametrize("with_credentials", [False, True])
+def test_a_callee_that_finds_its_addresses_changed_is_not_checked_but_learnt_from_its_media(
+    with_credentials: bool,
+) -> None:
+    desk = Desk(PLAIN[:1])
+    offer = desk.offer(WITH_ICE, ICE="force")
+    answer = sdp(BOB, 20000, "ice-mismatch", *(BOB_ICE if with_credentials else ()))
+    outcome = desk.command("answer", sdp=answer, call_id="call", from_tag="A", to_tag="B")
+    rule = desk.box.rule_at(told(offer)[1])
+    assert (rule.learn, rule.remote, rule.stun) == (Learn.WINDOW, (BOB, 20000), False)
+    assert ice(Session.parse(outcome.reply["sdp"])).offered
+    assert "mismatch" not in outcome.reply["sdp"]
+    assert [note.split(":")[0] for note in outcome.notes] == ["a=ice-mismatch"]
+    assert desk.registry.ice_flaws == {"mismatch": 1, "bad-restart": 0}
+
+
+@pytest.mark.parametrize("half", ["ufrag:abcd", "pwd:abcd"])
+def test_a_phone_that_changes_half_of_its_credentials_is_taken_for_restarting_and_counted(half: str) -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="force")
+    answer = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    new = half.replace("abcd", "efgh")
+    outcome = desk.command("offer", sdp=WITH_ICE.replace(half, new), call_id="call", from_tag="A", to_tag="B")
+    assert [note for note in outcome.notes if "ice-pwd" in note]
+    assert desk.registry.ice_flaws["bad-restart"] == 1
+    again = desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    assert ice(again).ufrag != ice(answer).ufrag
+    assert told(again) == told(answer)
+
+
+def test_a_whole_restart_and_none_are_no_flaw() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="force")
+    desk.answer(sdp(BOB, 20000, *BOB_ICE))
+    desk.offer(WITH_ICE, to_tag="B")
+    desk.offer(WITH_ICE.replace("ufrag:abcd", "ufrag:efgh").replace("pwd:abcd", "pwd:efgh"), to_tag="B")
+    assert not desk.registry.ice_flaws.total()
+
+
+def test_an_offer_that_fails_has_no_flaws() -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(WITH_ICE, ICE="force")
+    desk.box.limit = 0
+    bad = WITH_ICE.replace("ufrag:abcd", "ufrag:efgh") + "m=video 12000 RTP/AVP 96\r\n"
+    with pytest.raises(NgError):
+        desk.offer(bad, to_tag="B")
+    assert not desk.registry.ice_flaws.total()
 
 
 def test_end_to_end_without_ice_in_the_answer_has_none_on_either_leg() -> None:

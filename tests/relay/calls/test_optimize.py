@@ -206,7 +206,7 @@ def test_a_forced_re_offer_ends_ice_at_the_relay() -> None:
     desk.answer(CALLEE)
     assert ice(desk.offer(CALLER, to_tag="B", ICE="force")).ufrag != ALICE_KEYS.ufrag
     assert (report(desk, "B")["mode"], report(desk, "B")["why"]) == ("relay", "force")
-    assert (report(desk, "A")["mode"], report(desk, "A")["why"]) == ("relay", "as-offered")
+    assert (report(desk, "A")["mode"], report(desk, "A")["why"]) == ("relay", "force")
 
 
 def test_a_callee_without_ice_leaves_the_caller_with_the_relays() -> None:

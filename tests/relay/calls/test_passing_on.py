@@ -212,6 +212,16 @@ def test_end_to_end_candidates_pass_as_those_of_descriptions_do(mode: str, left:
     assert tell(desk, fragment(PUBLIC, TURN))["sdp"] == fragment(*left)
 
 
+@pytest.mark.parametrize("mode", ["optional", "force-relay"])
+def test_priorities_of_later_candidates_are_distinct_and_possible_end_to_end(mode: str) -> None:
+    desk = Desk(PLAIN[:1])
+    desk.offer(OFFER, ICE=mode)
+    desk.answer(ANSWER)
+    equal = [f"{number} 1 udp {2**32 - 1} 203.0.113.{number} 40000 typ host" for number in (1, 2, 3)]
+    told = [*candidates(tell(desk, fragment(*equal[:2]))), *candidates(tell(desk, fragment(equal[2])))]
+    assert [one.priority for one in told] == [2**31 - 1, 2**31 - 2, 2**31 - 3]
+
+
 def test_a_flood_of_fragments_does_not_fill_the_memory() -> None:
     desk = assisted(answered=True)
     for number in range(40):

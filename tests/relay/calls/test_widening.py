@@ -197,7 +197,7 @@ def test_where_phones_check_each_other_silence_says_nothing() -> None:
 
 def test_trickling_phones_are_not_told_that_nothing_follows_until_nothing_does() -> None:
     told = str(Narrow().call(flags=["trickle"]))
-    assert "a=ice-options:trickle\r\n" in told
+    assert "a=ice-options:trickle ice2\r\n" in told
     assert "a=end-of-candidates" not in told
     assert "a=end-of-candidates\r\n" in str(Narrow(Order((4, 6))).call(flags=["trickle"]))
 

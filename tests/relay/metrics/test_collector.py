@@ -40,6 +40,7 @@ BUSY = Snapshot(
     ng_errors={"192.0.2.1": 2},
     ng_repeats=6,
     trickle_refused={"ufrag": 3, "expired": 0},
+    ice_flaws={"mismatch": 2, "bad-restart": 0},
     dtls_open=2,
     dtls_done=11,
     dtls_failed={"fingerprint": 3, "timeout": 1},
@@ -101,6 +102,7 @@ def test_candidates_that_were_not_used_are_counted_by_reason() -> None:
     found = scraped(BUSY)
     assert found[("icerelay_trickle_refused_total", "ufrag")] == 3
     assert found[("icerelay_trickle_refused_total", "expired")] == 0
+    assert found[("icerelay_ice_flaws_total", "mismatch")] == 2
 
 
 def test_latency_is_a_histogram_per_command_over_all_proxies() -> None:
