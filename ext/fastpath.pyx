@@ -35,6 +35,7 @@ from relay.latching import PROOF, STEP, WINDOW as LEARN_WINDOW
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
+from cpython.ref cimport Py_INCREF
 from posix.unistd cimport read, usleep, write
 
 include "rules.pxi"
@@ -45,6 +46,7 @@ include "pace.pxi"
 include "raw_headers.pxi"
 include "worker.pxi"
 include "addresses.pxi"
+include "tables.pxi"
 include "shared.pxi"
 include "latching.pxi"
 include "sha1.pxi"
@@ -56,6 +58,7 @@ include "raw.pxi"
 include "packets.pxi"
 include "encoding.pxi"
 include "places.pxi"
+include "orders.pxi"
 include "unused.pxi"
 include "keys.pxi"
 include "probes.pxi"
@@ -72,18 +75,6 @@ LONGEST_WAIT = 0.01  # seconds; more would be heard
 family_of, type_of = socket.SocketType.family.__get__, socket.SocketType.type.__get__
 
 fill_crc_table()
-
-
-cdef class _Table:
-    """Zeroed memory for ``count`` elements; a page costs nothing until it is touched."""
-
-    cdef object memory
-    cdef void *start
-
-    def __cinit__(self, size_t element, size_t count):
-        self.memory = mmap.mmap(-1, element * count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
-        cdef uint8_t[::1] view = self.memory
-        self.start = &view[0]
 
 
 cdef class NativePlane:
@@ -115,7 +106,7 @@ cdef class NativePlane:
     cdef dict _open, _at_port, _place, _life, _keys, _totals
     cdef object _free_ports, _free_rules, _free_keys
     cdef uint32_t _lives
-    cdef list _pending
+    cdef list _pending, _orders
     cdef _Places _places
 
     def __cinit__(
@@ -149,6 +140,7 @@ cdef class NativePlane:
         self._open, self._at_port, self._place, self._life, self._keys = {}, {}, {}, {}, {}
         self._totals = dict.fromkeys((*SUMS, *PLANE_WIDE), 0)
         self._pending = [deque() for _ in range(workers)]
+        self._orders = [_Orders() for _ in range(workers)]
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._places = _Places(steering)
         self._workers = <worker **>calloc(workers, sizeof(worker *))
@@ -157,6 +149,7 @@ cdef class NativePlane:
         for number in range(workers):
             self._workers[number] = self._new_worker(number, <int64_t>(window * 1e9))
             self._workers[number].pace.bound = <int64_t>(coalesce * 1e9)
+            (<_Orders>self._orders[number]).to = self._workers[number]
         self._places.prepare(self._workers, workers)
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"forward-{number}", daemon=True)
@@ -200,7 +193,7 @@ cdef class NativePlane:
         return self._news
 
     def open(self, sock, int worker):
-        """Raises ``ValueError`` for anything but a UDP socket and an existing worker."""
+        """Raises ``ValueError`` for anything but a UDP socket and an existing worker, ``PlaneFull`` if it is behind."""
         cdef epoll_event interest
         cdef port_t *port
         self._reclaim()
@@ -209,6 +202,8 @@ cdef class NativePlane:
         cdef int family = family_of(sock)
         if type_of(sock) != SOCK_DGRAM or family not in (AF_INET, AF_INET6):
             raise ValueError(f"not a UDP socket: {sock}")
+        if self.is_behind(worker):
+            raise PlaneFull(f"worker {worker} does not follow")
         handle = self._free_ports.take("ports")
         port = &self._ports[<uint32_t>handle]
         port.v6 = family == AF_INET6
@@ -236,11 +231,11 @@ cdef class NativePlane:
             sock, worker = self._open.pop(port)
             for id in self._at_port.pop(port):
                 self._place[id] = (worker, None)
-            ticket = self._queue(worker, CLOSE, port, NULL, 0)
+            ticket = self._order(worker, CLOSE, port, True)
             self._pending[worker].append((ticket, None, (), (port, sock), None))
             workers.add(worker)
         for worker in workers:
-            self._wake(worker)
+            (<_Orders>self._orders[worker]).wake()
 
     def retag(self, port, tos):
         set_tos(self._open[port][0], tos)
@@ -251,7 +246,7 @@ cdef class NativePlane:
         self._reclaim()
         if self._stopped:
             raise ValueError("the plane has stopped")
-        self._find_srtp()
+        find_srtp(&self._srtp)
         slot = self._free_keys.take("pairs of keys")
         try:
             new = _Keys(slot, profile, receive, send, self._keys.get(after))
@@ -279,7 +274,8 @@ cdef class NativePlane:
         if closed.worker is None:
             self._free(closed)
             return
-        ticket = self._push(closed.worker, FORGET, closed.slot, NULL, 0)
+        ticket = self._order(closed.worker, FORGET, closed.slot, False)
+        (<_Orders>self._orders[closed.worker]).wake()
         self._pending[closed.worker].append((ticket, None, (), None, closed))
 
     def allocate(self):
@@ -308,24 +304,40 @@ cdef class NativePlane:
         for keys, worker in users.items():
             self._keys[keys].worker = worker
         for worker, batch, encoded in native:
-            ticket = self._queue(worker, CHANGE, 0, <change *><uintptr_t>(<_Batch>encoded).changes, len(batch))
+            ticket = self._order(worker, CHANGE, 0, worker in changing, encoded)
             if worker in changing:
-                self._wake(worker)
+                (<_Orders>self._orders[worker]).wake()
             dropped = [change.id for change in batch if isinstance(change, Drop)]
             self._pending[worker].append((ticket, encoded, dropped, None, None))
 
     def lend(self, rule, track):
         """Keep the state of what ``rule`` receives in ``track`` (``kernel.COUNT``), where the kernel has it
-        as well; None: here again. With a track it returns when the worker does so.
+        as well; None: here again. With a track it returns when the worker does so. False, and nothing is
+        done, if the worker does not follow.
         """
         cdef uintptr_t where = 0 if track is None else track.ctypes.data
+        cdef _Orders orders
         place = self._place.get(rule)
         if self._stopped or place is None:
-            return
-        self._queue(place[0], LEND, rule, NULL, 0, where)
-        self._wake(place[0])
+            return False
+        orders = self._orders[place[0]]
+        if track is not None and not orders.follows(orders.given()):
+            return False
+        orders.queue(LEND, rule, NULL, 0, where)
+        orders.wake()
         if track is not None:
-            self._settle(self._workers[<int>place[0]])
+            orders.follows(orders.given())
+        return True
+
+    def is_behind(self, worker):
+        """Whether so much waits for a worker that it is to have no more: no port, and no change but ends."""
+        return (<_Orders>self._orders[worker]).is_full()
+
+    def settle(self):
+        """What was changed or ended so far holds for all that is sent from now on, unless a worker hangs."""
+        cdef _Orders orders
+        for orders in self._orders:
+            orders.follows(orders.owed)
 
     def send(self, port, remote, bytes datagram):
         """Raises ``ValueError`` if ``remote`` is not a numeric address."""
@@ -385,32 +397,43 @@ cdef class NativePlane:
         return sum(LOAD(&self._workers[number].by_shared) for number in range(self.workers))
 
     def peer(self, uint32_t rule):
-        """Waits, for a fraction of a millisecond, until the worker has seen the latest changes."""
+        """Waits, for a fraction of a millisecond, until the worker has seen the latest changes.
+
+        None as well where it hangs, and a change of this rule is not in place.
+        """
         cdef address value
+        cdef _Orders orders
         if rule not in self._place:
             return None
-        self._settle(self._workers[<int>self._place[rule][0]])
+        orders = self._orders[self._place[rule][0]]
+        if not orders.follows(orders.given()):
+            self._reclaim()
+            if orders.is_changing(rule):
+                return None
         value = read_address(&self._rows[rule].send_to)
         return text(&value) if value.port else None
 
     def beats(self):
         """Turns of each worker so far; asks each for another one, which it takes at once unless it hangs."""
-        cdef uint64_t one = 1
+        cdef _Orders orders
         if self._stopped:
             return [0] * self.workers
         found = []
-        for number in range(self.workers):
-            found.append(LOAD(&self._workers[number].beats))
-            write(self._workers[number].wake, &one, sizeof(one))
+        for orders in self._orders:
+            found.append(LOAD(&orders.to.beats))
+            orders.wake()
         return found
 
     def stop(self):
+        """What a worker that hangs may touch is left to the end of the process."""
         if self._stopped:
             return
         for number in range(self.workers):
-            self._push(number, STOP, 0, NULL, 0)
-        for thread in self._threads:
-            thread.join()
+            self._order(number, STOP, 0, False)
+        if not have_ended(self._orders, self._threads):
+            self._stopped = True
+            Py_INCREF(self)
+            return
         self._reclaim()
         self._stopped = True
         for sock, _ in self._open.values():
@@ -498,40 +521,16 @@ cdef class NativePlane:
 
     # -- the rings
 
-    cdef uint64_t _push(self, int number, int kind, uint32_t subject, change *changes, uint32_t count):
-        """Returns the ticket: the command is done when the worker's head is beyond it."""
-        ticket = self._queue(number, kind, subject, changes, count)
-        self._wake(number)
+    cdef _order(self, int number, int kind, uint32_t subject, bint owed, _Batch batch=None):
+        """Returns the ticket: the command is done when the worker has done more than so many.
+
+        ``owed``: ``settle`` waits for it. The worker need not look before it is woken.
+        """
+        cdef _Orders orders = self._orders[number]
+        ticket = orders.queue(kind, subject, NULL, 0, 0) if batch is None else orders.change(batch)
+        if owed:
+            orders.owed = ticket + 1
         return ticket
-
-    cdef uint64_t _queue(
-        self, int number, int kind, uint32_t subject, change *changes, uint32_t count, uintptr_t track=0
-    ):
-        """As ``_push``; the worker need not look before ``_wake``."""
-        cdef worker *to = self._workers[number]
-        cdef uint64_t ticket = to.command_tail
-        cdef command *slot = &to.commands[ticket % COMMANDS]
-        while ticket - LOAD_ACQUIRE(&to.command_head) == COMMANDS:
-            self._wake(number)
-            with nogil:
-                usleep(50)
-        slot.kind, slot.subject, slot.changes, slot.count = kind, subject, changes, count
-        slot.track = <track_t *>track
-        STORE_RELEASE(&to.command_tail, ticket + 1)
-        return ticket
-
-    cdef _wake(self, int number):
-        cdef uint64_t one = 1
-        write(self._workers[number].wake, &one, sizeof(one))
-
-    cdef _settle(self, worker *to):
-        cdef int patience = 10000
-        if LOAD_ACQUIRE(&to.command_head) != to.command_tail:
-            self._wake(to.number - 1)
-        while LOAD_ACQUIRE(&to.command_head) != to.command_tail and patience > 0:
-            patience -= 1
-            with nogil:
-                usleep(20)
 
     cdef bint _collect(self, worker *of, list found) except -1:
         """Returns whether there is more."""
@@ -551,11 +550,14 @@ cdef class NativePlane:
     cdef _reclaim(self):
         """Free what the workers have let go of: batches, rule ids, sockets, keys."""
         cdef uint64_t head
-        for number in range(self.workers):
-            waiting = self._pending[number]
-            head = LOAD_ACQUIRE(&self._workers[number].command_head)
+        cdef _Orders orders
+        for orders, waiting in zip(self._orders, self._pending):
+            orders.catch_up()
+            head = orders.done()
             while waiting and waiting[0][0] < head:
-                _, _, dropped, closed, keys = waiting.popleft()
+                ticket, batch, dropped, closed, keys = waiting.popleft()
+                if batch is not None:
+                    orders.are_in_place(ticket, batch)
                 for id in dropped:
                     self._retire(id)
                 if closed is not None:
@@ -563,16 +565,6 @@ cdef class NativePlane:
                     self._close_socket(closed[1])
                 if keys is not None:
                     self._free(keys)
-
-    cdef _find_srtp(self):
-        """Learn libsrtp's addresses, before the first rule that needs them is on its way to a worker."""
-        if self._srtp.protect != NULL:
-            return
-        library = srtp_library.load()
-        self._srtp.unprotect = <srtp_function><uintptr_t>library.unprotect
-        self._srtp.protect_rtcp = <srtp_function><uintptr_t>library.protect_rtcp
-        self._srtp.unprotect_rtcp = <srtp_function><uintptr_t>library.unprotect_rtcp
-        self._srtp.protect = <srtp_function><uintptr_t>library.protect
 
     cdef _free(self, keys):
         keys.close()
@@ -594,17 +586,3 @@ cdef class NativePlane:
         sock.close()
         if self._on_close is not None:
             self._on_close(*address)
-
-
-cdef class _Batch:
-    """Changes in native form, kept until the worker has applied them."""
-
-    cdef change *changes
-
-    def __cinit__(self, size_t count):
-        self.changes = <change *>calloc(count, sizeof(change))
-        if self.changes == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        free(self.changes)

@@ -43,13 +43,18 @@ cdef class _Places:
                 self._new_place(host, &local, workers, count)
 
     cdef settle(self, port_t *port, sock, worker **workers, int number, int count):
-        """Note where a port is, before its worker knows it. ``number`` is that of the worker."""
+        """Note where a port is, before its worker knows it. ``number`` is that of the worker.
+
+        What counts belongs to whoever had the handle before, maybe another worker with a ring of its own.
+        """
         cdef int i
         host, local_port = sock.getsockname()[:2]
         parse(host, local_port, &port.local)
         port.worker, port.place = number + 1, NO_PLACE
         port.tos, port.hops = marks_of(sock)
-        port.apart_until = 0
+        port.apart_until = port.shared_since = 0
+        port.shared = port.raised = 0
+        port.mark = 0
         if self._steering is None or is_wildcard(&port.local):
             return
         for i in range(<int>self._count):

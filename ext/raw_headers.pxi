@@ -3,9 +3,11 @@
 cdef extern from *:
     """
     #include <netinet/in.h>
+    #include <sys/socket.h>
     #include <string.h>
     #include "rules.h"
 
+    #define PROTOCOL_WORDS 3
     #define IPV4_HEADERS 28
     #define IPV6_HEADERS 48
     #define DO_NOT_FRAGMENT 0x4000
@@ -40,6 +42,30 @@ cdef extern from *:
         while (sum >> 16)
             sum = (sum & 0xFFFF) + (sum >> 16);
         return sum == 0xFFFF ? 0xFFFF : (uint16_t)~sum;
+    }
+
+    #ifndef IP_PROTOCOL
+    #define IP_PROTOCOL 52
+    #endif
+
+    /* What tells an IPv4 socket for which protocol to look for a route; IPv6 has it in the address. */
+    static inline void write_protocol(uint64_t *control, size_t size)
+    {
+        struct cmsghdr *told = (struct cmsghdr *)control;
+
+        _Static_assert(CMSG_SPACE(sizeof(int)) <= 8 * PROTOCOL_WORDS, "there is room");
+        memset(control, 0, size);
+        told->cmsg_level = IPPROTO_IP;
+        told->cmsg_type = IP_PROTOCOL;
+        told->cmsg_len = CMSG_LEN(sizeof(int));
+        *(int *)CMSG_DATA(told) = IPPROTO_UDP;
+    }
+
+    /* Have a raw socket look for routes, and fill queues, as sockets with this TOS byte do. */
+    static inline int set_raw_tos(int fd, int v6, int tos)
+    {
+        return v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
+                  : setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
     }
 
     /* IP and UDP headers for a datagram from ``local`` to ``remote``; returns how long they are. The kernel
@@ -77,7 +103,9 @@ cdef extern from *:
         return size;
     }
     """
-    enum: IPV6_HEADERS
+    enum: IPV6_HEADERS, PROTOCOL_WORDS
+    void write_protocol(uint64_t *control, size_t size) nogil
+    int set_raw_tos(int fd, bint v6, int tos) nogil
     uint32_t write_headers(
         uint8_t *to, bint v6, const address *local, const sockaddr_in6 *remote,
         uint8_t tos, uint8_t hops, const uint8_t *data, uint32_t length

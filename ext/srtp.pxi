@@ -118,3 +118,14 @@ cdef row *opener(
             return here
     BUMP(&counters.replay if status == REPLAY_FAIL or status == REPLAY_OLD else &counters.auth, 1)
     return NULL
+
+
+cdef find_srtp(srtp_functions *found):
+    """Learn libsrtp's addresses, before the first rule that needs them is on its way to a worker."""
+    if found.protect != NULL:
+        return
+    library = srtp_library.load()
+    found.unprotect = <srtp_function><uintptr_t>library.unprotect
+    found.protect_rtcp = <srtp_function><uintptr_t>library.protect_rtcp
+    found.unprotect_rtcp = <srtp_function><uintptr_t>library.unprotect_rtcp
+    found.protect = <srtp_function><uintptr_t>library.protect

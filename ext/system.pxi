@@ -75,6 +75,7 @@ cdef extern from "<sys/socket.h>" nogil:
     enum: MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, MSG_ERRQUEUE, SOL_SOCKET, SO_ERROR, SOCK_DGRAM, AF_INET, AF_INET6
 
 cdef extern from "<netinet/in.h>" nogil:
+    enum: IPPROTO_UDP
     struct in_addr:
         uint32_t s_addr
     struct in6_addr:

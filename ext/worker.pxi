@@ -71,7 +71,9 @@ cdef struct worker:
     bint shared_over                     # a shared socket was emptied when it was looked at
     place_t *places
     uint32_t *place_count
-    int32_t raw[PLACES]                    # by address of ours: the socket that all its ports can send by, or -1
+    int32_t raw[PLACES]                  # by address of ours: the socket that all its ports can send by, or -1
+    uint8_t raw_tos[PLACES]              # as these sockets have it
+    uint64_t raw_protocol[PROTOCOL_WORDS]  # for the kernel
     int shared[2]                        # IPv4 and IPv6: the shared sockets, or -1
     int tables[2]                        # which datagrams come by them, for the kernel; or -1
     int64_t refused                      # until then no new ones: a table was full
@@ -108,6 +110,8 @@ cdef void obey(worker *self) noexcept nogil:
     cdef uint64_t tail = LOAD_ACQUIRE(&self.command_tail)
     cdef command *order
     cdef uint32_t i
+    if tail - self.command_head == COMMANDS:
+        self.told = True  # there may be more, for which the ring had no room
     while self.command_head != tail:
         order = &self.commands[self.command_head % COMMANDS]
         if order.kind == STOP:
@@ -402,3 +406,4 @@ cdef void prepare(worker *self) noexcept nogil:
         self.raw_outbox[i].msg_hdr.msg_iov = self.raw_parts[i]
         self.raw_outbox[i].msg_hdr.msg_iovlen = 2
         self.raw_outbox[i].msg_hdr.msg_name = &self.raw_names[i]
+    write_protocol(self.raw_protocol, sizeof(self.raw_protocol))

@@ -33,6 +33,7 @@ from relay.forward.offload.tiered import REFRESH
 from relay.forward.plane import COUNTERS, Dtls, Plane, Stun
 from relay.ice.policy import Optimizer, Place
 from relay.latching import State
+from relay.ng.errors import WORKER_HANGS, NgError
 from relay.ng.request import Request
 
 log = logging.getLogger("icerelay.call")
@@ -42,6 +43,9 @@ TICK = 1.0
 
 TOLD = 4
 """Legs of a call of which the log tells how ICE went: a phone number that rings everywhere has dozens."""
+
+CHANGES = ("offer", "answer")
+"""Commands that change calls; a delete ends them."""
 
 NANOSECONDS = 1_000_000_000
 
@@ -119,14 +123,20 @@ class Engine:
     # Signalling.
 
     def execute(self, request: Request) -> Outcome:
-        """Carry out one ng command. Raises ``NgError``."""
-        with self.memory.one_look():
-            return self._execute(request)
+        """Carry out one ng command; what it changes holds for what is sent afterwards. Raises ``NgError``."""
+        try:
+            with self.memory.one_look():
+                return self._execute(request)
+        finally:
+            self.userspace.settle()
 
     def _execute(self, request: Request) -> Outcome:
         if request.command in ABOUT_NETWORKS:
             return Outcome(self.memory.execute(request, self.registry.calls.get))
-        known = request.call_id in self.registry.calls
+        call = self.registry.calls.get(request.call_id or "")
+        known = call is not None
+        if call is not None and request.command in CHANGES:
+            self._see_to_room(call)
         heard = self.memory.brought(request, self.registry.calls.get) if request.feedback else ""
         self._look = self.readings()
         try:
@@ -146,6 +156,11 @@ class Engine:
         if request.ice_advice and "sdp" in outcome.reply:
             outcome.reply["ice-advice"] = self.memory.advice(self._place(request))
         return outcome
+
+    def _see_to_room(self, call: Call) -> None:
+        """Raises ``NgError`` before anything is changed, if the call's worker has no room for changes."""
+        if self.userspace.is_behind(call.worker):
+            raise NgError(WORKER_HANGS)
 
     def feedback(self, body: object) -> None:
         """What an app says of a leg. Raises ``FeedbackError``."""

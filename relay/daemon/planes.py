@@ -39,9 +39,8 @@ def share(
         if lacking := gates.missing_capabilities():
             raise _NotShared(f"{lacking} missing; {REMEDY}")
         steering = Steering(workers, first, last, addresses)
-        if steering.raw_is_permitted:
-            return steering, "user space: range socket"
-        return steering, "user space: range socket; packets leave one by one: CAP_NET_RAW missing"
+        one_by_one = f"; packets leave one by one: {steering.no_raw}" if steering.no_raw else ""
+        return steering, f"user space: range socket{one_by_one}"
     except _NotShared as why:
         reason = str(why)
     except (BpfError, ObjectError, OSError) as error:

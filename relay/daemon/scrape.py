@@ -30,6 +30,7 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
     answered = sum(call.established for call in calls)
     pool, tiered = engine.machine.pool, engine.tiered
     handshakes = engine.registry.handshakes
+    totals, share = tiered.totals_and_share() if tiered is not None else (engine.plane.totals(), {})
     return Snapshot(
         uptime=time.monotonic() - engine.started,
         workers=engine.plane.workers,
@@ -40,8 +41,8 @@ def snapshot(engine: Engine, ng: NgServer) -> Snapshot:
         streams=sum(len(media.streams) for media in medias),
         sessions_total=engine.registry.created,
         closed=engine.registry.closed,
-        totals=engine.plane.totals(),
-        kernel_totals=tiered.kernel_totals() if tiered is not None else {},
+        totals=totals,
+        kernel_totals=share,
         kernel_streams=_kernel_streams(tiered, medias) if tiered is not None else 0,
         jitter=_jitter(engine, medias),
         declined={why.value: count for why, count in tiered.declined().items()} if tiered is not None else {},

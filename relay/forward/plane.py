@@ -95,7 +95,7 @@ class Reported(NamedTuple):
 
 
 class PlaneFull(RuntimeError):
-    """No row is left for another rule, or no place for another pair of keys."""
+    """No row is left for another rule, no place for another pair of keys, or no room for another command."""
 
 
 class SrtpUnavailable(RuntimeError):
@@ -142,7 +142,7 @@ class Plane(Protocol):
         """A descriptor that is readable while ``events`` has something."""
 
     def open(self, sock: socket.socket, worker: int) -> int:
-        """Take over a bound, non-blocking UDP socket; returns its handle."""
+        """Take over a bound, non-blocking UDP socket; returns its handle. Raises ``PlaneFull``."""
 
     def close(self, *ports: int) -> None:
         """Stop reading. Each socket is closed once its worker has let go of it; each worker is woken once."""
@@ -191,7 +191,7 @@ class Plane(Protocol):
         """Sums over all rules there ever were, and what reached no rule."""
 
     def peer(self, rule: int) -> Address | None:
-        """Where this rule's peer is sent to at the moment."""
+        """Where this rule's peer is sent to at the moment; None if nowhere, or it cannot be known."""
 
     def beats(self) -> list[int]:
         """Turns that each worker has taken. Asks each for one more: between two calls every number grows."""

@@ -194,7 +194,8 @@ def _traffic(now: Snapshot) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "icerelay_events_lost_total",
-        "STUN datagrams and latch reports for which the event ring had no room",
+        "STUN and DTLS datagrams and latch reports for which the event ring had no room, or their port's "
+        "share of it: 64 that are not read yet",
         totals["events_lost"],
     )
     yield CounterMetricFamily(

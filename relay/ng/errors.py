@@ -35,6 +35,8 @@ TOO_MANY_CALLS = "Parallel session limit reached"
 """The proxy then tries its next node; with ``load limit`` support it goes into ``message``."""
 TOO_MANY_AT_A_PORT = "Too many medias at one port"
 """Phones that were told the same port, times the medias of its bundle, are more than it serves."""
+WORKER_HANGS = "Thread of this call hangs"
+"""And so many changes wait for it that there is no room for another one. Ends are taken all the same."""
 BAD_LIMIT = "invalid limit, must be >= 0"
 
 

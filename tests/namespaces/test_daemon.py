@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,10 +71,10 @@ def sdp(phone: socket.socket, held: bool = False) -> str:
 class Proxy:
     """Places one call over the relay."""
 
-    def __init__(self, machine: Namespace, call_id: str = "call") -> None:
+    def __init__(self, machine: Namespace, call_id: str = "call", port: int = NG[1]) -> None:
         self._call_id = call_id
         with machine.inside():
-            self._client = NgClient(NG)
+            self._client = NgClient((NG[0], port))
 
     def ask(self, command: str, **keys: Any) -> dict[str, Any]:
         reply = self._client.ask(command, call_id=self._call_id, from_tag="a", **keys)
@@ -302,6 +303,28 @@ def test_a_plane_that_ceases_to_work_in_a_call_is_told_once_and_that_it_works_ag
         assert process.output.count(stopped) == 1
 
 
+def test_what_a_plane_has_counted_never_goes_back_while_packets_flow(network: Lab) -> None:
+    with talk(network) as (_, call):
+        done = threading.Event()
+
+        def talk_on() -> None:
+            while not done.wait(0.001):
+                for seq in range(10):
+                    call.caller.send(rtp(seq))
+
+        talker = threading.Thread(target=talk_on)
+        talker.start()
+        try:
+            scrapes = [totals_by_plane(network) for _ in range(100)]
+        finally:
+            done.set()
+            talker.join()
+    for sample in scrapes[-1]:
+        counts = [scrape[sample] for scrape in scrapes]
+        assert counts == sorted(counts), sample
+    assert scrapes[-1]['rtpengine_packets_total{type="kernel"}'] > 100
+
+
 def test_a_call_that_only_the_kernel_sees_does_not_time_out(network: Lab) -> None:
     with talk(network, "--timeout=1") as (process, call):
 
@@ -317,8 +340,18 @@ def test_a_call_that_only_the_kernel_sees_does_not_time_out(network: Lab) -> Non
         assert "call ended" not in process.output
 
 
+def scrape(network: Lab) -> list[str]:
+    with network.relay.inside(), urllib.request.urlopen(f"http://{HTTP}/metrics", timeout=5) as page:
+        lines: list[str] = page.read().decode().splitlines()
+    return lines
+
+
 def metric(network: Lab, sample: str) -> float:
     """0 for one that is not there."""
-    with network.relay.inside(), urllib.request.urlopen(f"http://{HTTP}/metrics", timeout=5) as page:
-        lines = page.read().decode().splitlines()
-    return next((float(line.split()[-1]) for line in lines if line.startswith(sample + " ")), 0.0)
+    return next((float(line.split()[-1]) for line in scrape(network) if line.startswith(sample + " ")), 0.0)
+
+
+def totals_by_plane(network: Lab) -> dict[str, float]:
+    """Counters that there are of either plane, by name and labels."""
+    samples = (line.rsplit(" ", 1) for line in scrape(network) if line.split("{")[0].endswith("_total"))
+    return {name: float(value) for name, value in samples if 'type="' in name}

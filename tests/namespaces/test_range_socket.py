@@ -8,11 +8,13 @@ import os
 import signal
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from relay.forward.offload import bpf
+from tests.interop.process import Process
 from tests.namespaces.calls import nothing_for, rtp, until
 from tests.namespaces.lab import Lab, Namespace, lab
 from tests.namespaces.test_daemon import BOTH_SIDES, WITHOUT_RIGHTS, Proxy, is_refused, metric, running, sdp
@@ -135,3 +137,41 @@ def test_a_killed_daemon_leaves_nothing_attached(network: Lab) -> None:
         until(lambda: is_refused(caller))
         assert attached(network.relay) == 0
         assert nothing_for(callee)
+
+
+def test_of_two_relays_on_one_machine_one_ends_and_the_other_goes_on(network: Lab) -> None:
+    """At the same addresses, with ports of their own."""
+    with contextlib.ExitStack() as opened:
+        relays = [opened.enter_context(at_ports(network, *ports)) for ports in ((2223, 30000), (2323, 31000))]
+        calls = []
+        for relay, proxy in relays:
+            caller = opened.enter_context(network.a.socket("192.0.2.2"))
+            callee = opened.enter_context(network.b.socket("198.51.100.2"))
+            to_caller, to_callee = proxy.place(caller, callee)
+            caller.connect(("192.0.2.1", to_caller))
+            callee.connect(("198.51.100.1", to_callee))
+            calls.append((relay, caller, callee))
+        for _, caller, callee in calls:
+            for seq in range(20):
+                say(caller, callee, seq)
+        assert attached(network.relay) == 2
+        (first, caller, _), (_, other_caller, other_callee) = calls
+        os.kill(first.pid, signal.SIGKILL)
+        until(lambda: is_refused(caller))
+        for seq in range(20):
+            say(other_caller, other_callee, seq)
+        assert attached(network.relay) == 1
+
+
+@contextlib.contextmanager
+def at_ports(network: Lab, ng: int, first: int) -> Iterator[tuple[Process, Proxy]]:
+    """A relay with an ng port and 1,000 media ports of its own, and its proxy."""
+    command = [sys.executable, "-m", "relay.cli", "serve", "--workers=1", f"--listen-ng=127.0.0.1:{ng}"]
+    ports = [f"--port-min={first}", f"--port-max={first + 999}", "--plane=userspace", *BOTH_SIDES]
+    process = Process(["ip", "netns", "exec", network.relay.name, *command, *ports])
+    try:
+        process.wait_for_output("ready", timeout=30.0)
+        with contextlib.closing(Proxy(network.relay, f"call-{ng}", ng)) as proxy:
+            yield process, proxy
+    finally:
+        process.stop()

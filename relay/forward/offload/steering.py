@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from relay.forward.offload import bpf, elf
+from relay.forward.offload import bpf, elf, routing
 
 RECEIVE_BUFFER = 64 << 20
 """Octets that may wait in each shared socket. A datagram of audio takes 768 or, from some network cards,
@@ -41,8 +41,8 @@ class Steering:
         self.addresses = tuple(dict.fromkeys(addresses))
         self._descriptors: list[int] = []
         self._dropped = 0
-        self.raw_is_permitted = _raw_is_permitted()
-        """Whether what leaves may go by raw sockets, many ports at a time."""
+        self.no_raw = _no_raw()
+        """Why what leaves may not go by raw sockets, many ports at a time; empty if it may."""
         self.sockets: list[tuple[socket.socket, socket.socket | None]] = []
         """By worker: the shared sockets for IPv4 and, if the machine has it, for IPv6."""
         parsed = elf.parse(importlib.resources.files("relay").joinpath("data/steer.bpf.o").read_bytes())
@@ -76,7 +76,7 @@ class Steering:
 
     def raw(self, address: str) -> socket.socket | None:
         """A socket that sends from this address, with headers that it is given; None if it cannot be had."""
-        if not self.raw_is_permitted:
+        if self.no_raw:
             return None
         sock = _raw(socket.AF_INET6 if ":" in address else socket.AF_INET)
         try:
@@ -109,12 +109,15 @@ def _raw(family: socket.AddressFamily) -> socket.socket:
     return socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW)
 
 
-def _raw_is_permitted() -> bool:
+def _no_raw() -> str:
     try:
-        _raw(socket.AF_INET).close()
+        with _raw(socket.AF_INET) as sock:
+            takes_protocol = routing.takes_protocol(sock)
     except PermissionError:
-        return False
-    return True
+        return "CAP_NET_RAW missing"
+    if not takes_protocol:
+        return "this kernel does not route what raw sockets send as UDP; a newer one is needed"
+    return routing.ports_matter()
 
 
 def _dropped(sock: socket.socket) -> int:

@@ -79,8 +79,11 @@ class _Entry:
 class Lending(Plane, Protocol):
     """A plane that lets the kernel track the streams that it forwards."""
 
-    def lend(self, rule: int, track: NDArray[np.void] | None) -> None:
-        """Keep the state of what ``rule`` receives in ``track``, which the kernel has as well; None: here."""
+    def lend(self, rule: int, track: NDArray[np.void] | None) -> bool:
+        """Keep the state of what ``rule`` receives in ``track``, which the kernel has as well; None: here.
+
+        False, and nothing is done, if its worker does not follow.
+        """
 
 
 class TieredPlane:
@@ -136,6 +139,13 @@ class TieredPlane:
         self._ledger.settle()
         packets, octets, flaws = self._ledger.packets, self._ledger.bytes, self._ledger.flaws
         return dict(zip(SUMMED, (packets, octets, packets, octets, *flaws.values()), strict=True))
+
+    def totals_and_share(self) -> tuple[dict[str, int], dict[str, int]]:
+        """``totals`` and ``kernel_totals`` of one moment: what is left of the first never grows less."""
+        share, sums = self.kernel_totals(), self._below.totals()
+        for name, value in share.items():
+            sums[name] += value
+        return sums, share
 
     def refresh(self) -> list[Turn]:
         """Every ``REFRESH`` seconds: give the kernel what has settled, take back what has not stayed so.
@@ -228,8 +238,10 @@ class TieredPlane:
         slot = self._ledger.open(id, out)
         if slot is None:
             return Why.FULL
+        if not self._below.lend(id, self._kernel.counts["track"][slot : slot + 1]):
+            self._ledger.close(slot)
+            return Why.UNSETTLED
         self._carried.begin(slot, id, self._numbers[self._gates[flow.at[0]]])
-        self._below.lend(id, self._kernel.counts["track"][slot : slot + 1])
         try:
             self._kernel.put(flow.key(), flow.value(slot))
         except BpfError:
@@ -391,10 +403,7 @@ class TieredPlane:
 
     def totals(self) -> dict[str, int]:
         """See ``Plane.totals``."""
-        sums = self._below.totals()
-        for name, value in self.kernel_totals().items():
-            sums[name] += value
-        return sums
+        return self.totals_and_share()[0]
 
     def peer(self, rule: int) -> Address | None:
         """See ``Plane.peer``."""
