@@ -26,17 +26,8 @@ class Profile:
         """The profile of an m= line's protocol, in any letter case; None if it is none of the six."""
         return _PROFILES.get(protocol.upper())
 
-    def with_feedback(self, feedback: bool = True) -> Profile:
-        return replace(self, feedback=feedback)
-
     def as_plain(self) -> Profile:
         return replace(self, secure=False, dtls=False)
-
-    def as_sdes(self) -> Profile:
-        return replace(self, secure=True, dtls=False)
-
-    def as_dtls(self) -> Profile:
-        return replace(self, secure=True, dtls=True)
 
     def __str__(self) -> str:
         return ("UDP/TLS/" if self.dtls else "") + "RTP/" + "S" * self.secure + "AVP" + "F" * self.feedback

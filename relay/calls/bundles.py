@@ -10,6 +10,7 @@ media has no port of its own (``max-bundle``).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from relay.calls.state import Leg, Media, Path, Stream
@@ -60,10 +61,8 @@ def answered(session: Session, leg: Leg) -> Leaders:
 
 
 def remaining(leg: Leg, live: Sequence[bool]) -> Leaders:
-    """The leg's bundles without the medias that are rejected."""
-    left: Leaders = [
-        media.bundle if is_live else None for media, is_live in zip(leg.medias, live, strict=False)
-    ]
+    """The leg's bundles without the medias that are rejected, or not described any more."""
+    left: Leaders = [media.bundle if _is(live, media.index) else None for media in leg.medias]
     return _with_leaders(left)
 
 
@@ -106,6 +105,9 @@ def regroup(leg: Leg, wanted: Leaders) -> None:
         if media.follows != (leader not in (None, media.index)) or (media.follows and media.bundle != leader):
             _leave(media)
         media.bundle = leader
+    for media in leg.medias:
+        if media.follows and leg.carrier(media).bundle != media.bundle:
+            _leave(media)  # not described any more, and the one that it followed is alone now
 
 
 def _leave(media: Media) -> None:
@@ -134,6 +136,22 @@ def follow(leg: Leg, allocate: Callable[[], int]) -> None:
             )
             for stream in lead.streams
         ]
+
+
+def name(receiver: Leg, theirs: Media, ours: Media, generated: bool) -> str | None:
+    """What the receiver of an offer is to call its media: as it does, as the offerer does, or something new.
+
+    ``generated``: it is to have a name in any case.
+    """
+    others = {media.mid for media in receiver.medias if media is not theirs and media.mid}
+    if theirs.mid:
+        return theirs.mid
+    if ours.mid and ours.mid not in others:
+        return ours.mid
+    if not (ours.mid or generated or any(media.bundle is not None for media in receiver.medias)):
+        return None
+    numbers = (str(number) for number in itertools.count(theirs.index + 1))
+    return next(name for name in numbers if name not in others)
 
 
 def told_in_offer(receiver: Leg, medias: Sequence[MediaOut | None]) -> Groups:

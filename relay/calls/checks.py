@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from relay.calls.leg_ice import Later
 from relay.calls.resources import Resources
 from relay.calls.state import Call, Leg, Media, MediaIce, Path, Stream
 from relay.dtls.handshake import AMPLIFICATION
@@ -48,25 +49,43 @@ def received(
 def _try(
     call: Call, media: Media, at: IcePath, datagram: bytes, now: float, resources: Resources
 ) -> list[str]:
+    """The generation of ICE in ``media`` takes it, or else the one before, which serves for now."""
     assert media.ice is not None
-    if media.ice.agent is not None:
-        outputs = media.ice.agent.received(at, datagram, now)
-        before = media.ice.previous.agent if media.ice.previous is not None else None
-        if before is not None and any(isinstance(output, Refused) for output in outputs):
-            outputs = before.received(at, datagram, now)
-        if outputs and not any(isinstance(output, Refused) for output in outputs):
-            media.allowance.checked(len(datagram))
-            media.ice.last_check = now
-            media.ice.seen.check_came(at, now)
-        return _counted(media.ice, datagram, carry_out(media, outputs, now, resources))
-    found = _find(media, at.port)
-    if found is None or not media.ice.passers:
-        return ["no answer yet"]
-    passer = media.ice.passers[found[0].component - 1]
-    passed = passer.received(media.ice.side, at, datagram, now)
-    if passer.has_answered(media.ice.side, at):
-        media.ice.seen.is_usable(at, now)
-    return _counted(media.ice, datagram, _pass_on(call, passer, passed, now, resources))
+    ice, previous = media.ice, media.ice.previous
+    refused = _hear(call, (media, ice, previous is None), at, datagram, now, resources)
+    if refused and previous is not None:
+        refused = _hear(call, (media, previous, True), at, datagram, now, resources)
+    return _counted(ice, datagram, refused)
+
+
+def _hear(
+    call: Call,
+    end: tuple[Media, MediaIce, bool],
+    at: IcePath,
+    datagram: bytes,
+    now: float,
+    resources: Resources,
+) -> list[str]:
+    """One generation hears it. ``end`` has that, with its media and whether it is the last one to ask."""
+    media, ice, is_last = end
+    if ice.agent is None:
+        found = _find(media, at.port)
+        if found is None or not ice.passers:
+            return ["no answer yet"]
+        passer = ice.passers[found[0].component - 1]
+        passed = passer.received(ice.side, at, datagram, now)
+        if passer.has_answered(ice.side, at) and media.ice is not None:
+            media.ice.seen.is_usable(at, now)
+        return _pass_on(call, passer, passed, now, resources)
+    outputs = ice.agent.received(at, datagram, now)
+    refused = [output.reason for output in outputs if isinstance(output, Refused)]
+    if refused and not is_last:
+        return refused
+    if outputs and not refused and media.ice is not None:
+        media.allowance.checked(len(datagram))
+        media.ice.last_check = now
+        media.ice.seen.check_came(at, now)
+    return carry_out(media, outputs, now, resources)
 
 
 def _counted(ice: MediaIce, datagram: bytes, refused: list[str]) -> list[str]:
@@ -130,7 +149,8 @@ def earned(media: Media, port: int, source: Address) -> float:
     at, ice = IcePath(port, source), media.ice
     if ice is None:
         return 0.0
-    if any(passer.has_answered(ice.side, at) for passer in ice.passers):
+    generations = [one for one in (ice, ice.previous) if one is not None]
+    if any(passer.has_answered(one.side, at) for one in generations for passer in one.passers):
         return math.inf
     if _has_answered(ice, at):
         return math.inf
@@ -204,10 +224,25 @@ def carry_out(media: Media, outputs: list[Output], now: float, resources: Resour
             case Refused(reason):
                 refused.append(reason)
     if media.ice is not None and media.ice.agent is not None:
-        before = media.ice.previous.agent if media.ice.previous is not None else None
-        earlier = before.validated if before is not None else ()
-        _accept_only(media.streams, (*media.ice.agent.validated, *earlier))
+        _accept(media, media.ice)
     return refused
+
+
+def learn(later: list[tuple[Media, Later]], now: float, resources: Resources) -> bool:
+    """Agents and passers learn what was agreed. Returns whether the rules have changed by that."""
+    before = [_told_to_rules(media) for media, _ in later]
+    for media, learns in later:
+        carry_out(media, learns(), now, resources)
+    return before != [_told_to_rules(media) for media, _ in later]
+
+
+def _told_to_rules(media: Media) -> tuple[object, ...] | None:
+    """What exchanges change of agents, as far as rules depend on it."""
+    agent = media.ice.agent if media.ice is not None else None
+    if agent is None or not agent.validated:
+        return None
+    sources = [path.sources for stream in media.streams for path in stream.paths]
+    return agent.remote, agent.controlling, sources
 
 
 def _settle(ice: MediaIce, agent: Agent, path: IcePath) -> None:
@@ -231,17 +266,18 @@ def _pass_on(
                         media.ice.seen.is_usable(path, now)
             case passing.Validated(side, path):
                 media = _end_of(call, passer, side)
-                found = _find(media, path.port) if media is not None else None
-                if media is not None and media.ice is not None and found is not None:
+                if media is not None and media.ice is not None:
                     media.ice.last_check = now
                     media.ice.seen.check_came(path, now)
-                    _accept_only([found[0]], passer.validated(side))
+                    _accept(media, media.ice)
                     _use_for_now(media, path)
             case passing.Nominated(side, path):
                 media = _end_of(call, passer, side)
-                if media is not None:
-                    if media.ice is not None:
-                        media.ice.seen.is_selected(path, now)
+                if media is not None and media.ice is not None:
+                    media.ice.seen.is_selected(path, now)
+                    if media.ice.previous is not None and passer in media.ice.passers:
+                        media.ice.previous = None
+                        _accept(media, media.ice)
                     _select(media, path)
             case Refused(reason):
                 refused.append(reason)
@@ -252,8 +288,9 @@ def _end_of(call: Call, passer: Passer, side: passing.Side) -> Media | None:
     """The media that is this side of the passer."""
     for leg in call.legs.values():
         for media in leg.medias:
-            if media.ice is not None and passer in media.ice.passers and media.ice.side is side:
-                return media
+            for ice in (media.ice, media.ice.previous) if media.ice is not None else ():
+                if ice is not None and passer in ice.passers and ice.side is side:
+                    return media
     return None
 
 
@@ -276,12 +313,19 @@ def _find(media: Media, port: int) -> tuple[Stream, int] | None:
     return None
 
 
-def _accept_only(streams: list[Stream], validated: tuple[IcePath, ...]) -> None:
-    """Receive media of ``streams`` from these sources, at the ports where each showed itself."""
-    for stream in streams:
+def _accept(media: Media, ice: MediaIce) -> None:
+    """Receive media from the sources that have shown themselves, at the port where each did."""
+    validated = _validated(ice) + (_validated(ice.previous) if ice.previous is not None else ())
+    for stream in media.streams:
         for path in stream.paths:
             found = dict.fromkeys(at.remote for at in validated if at.port == path.port.handle)
             path.sources = tuple(found)[:MAX_SOURCES]
+
+
+def _validated(ice: MediaIce) -> tuple[IcePath, ...]:
+    if ice.agent is not None:
+        return ice.agent.validated
+    return tuple(path for passer in ice.passers for path in passer.validated(ice.side))
 
 
 def _select(media: Media, at: IcePath) -> None:

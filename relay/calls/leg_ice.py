@@ -8,8 +8,9 @@ us, which takes both legs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from relay.calls.addresses import is_public
 from relay.calls.distrust import Distrust
@@ -53,6 +54,9 @@ NOTHING_KNOWN = Context()
 
 END_TO_END = frozenset({"optional", "force-relay"})
 
+Later = Callable[[], list[Output]]
+"""An agent or a passer learns of an exchange, once that cannot fail any more. Returns what to send."""
+
 
 def mode_offered(
     option: str | None, media: Media, offerer_has_ice: bool, forgets: bool = False, assists: bool = False
@@ -92,7 +96,7 @@ def settle(
     if mode is Mode.OFF:
         _forget(media)
     elif media.ice is None or media.ice.mode is not mode or fresh:
-        previous = media.ice if fresh and mode is Mode.TERMINATED else None
+        previous = (media.ice.previous or media.ice) if fresh and media.ice is not None else None
         if previous is None:
             _forget(media)
         local = local or resources.credentials()
@@ -110,31 +114,35 @@ def adopt(told: MediaIce, media: Media, leg: Leg, resources: Resources) -> None:
     """Checks begin anew for ``media`` under credentials that its peer was already told.
 
     For an answer of somebody else than before: another phone that got the same
-    offer, or one that restarted ICE in its answer.
+    offer, or one that restarted ICE in its answer. If that answers a restart, the
+    old path goes on serving.
     """
-    _forget(media)
+    current = media.ice
     agent = None
     if told.mode is Mode.TERMINATED:
         agent = Agent(told.local, controlling=True, lite=leg.lite, tie_breaker=resources.tie_breaker())
-    media.ice = MediaIce(told.mode, told.local, agent=agent)
+    if current is not None and current.previous is not None:
+        media.ice = replace(current, mode=told.mode, local=told.local, agent=agent, remote=None)
+    else:
+        _forget(media)
+        media.ice = MediaIce(told.mode, told.local, agent=agent)
 
 
 def turn(
     media: Media, leg: Leg, mode: Mode, now: float, resources: Resources, local: Credentials | None = None
-) -> list[Output]:
+) -> None:
     """The answer makes another mode of an offerer's ICE than its offer, or another answer, did.
 
-    ``local``: our credentials for it, if it has some. Returns what to send.
+    ``local``: our credentials for it, if it has some. The peer shows where it is by its checks.
     """
     before = media.ice
     settle(media, leg, mode, False, resources, local=local)
     if before is None or media.ice is None:
-        return []
+        return
     media.ice.remote, media.ice.candidates = before.remote, before.candidates
     media.ice.ended, media.ice.lite = before.ended, before.lite
-    if media.ice.agent is None or before.remote is None:
-        return []
-    return media.ice.agent.set_remote(before.remote, now, before.lite)
+    if media.ice.agent is not None and before.remote is not None:
+        media.ice.agent.set_remote(before.remote, now, before.lite)
 
 
 def _forget(media: Media) -> None:
@@ -152,21 +160,27 @@ def restarted(media: Media, said: IceDescription) -> bool:
         return False
     credentials, previous = Credentials(said.ufrag, said.pwd), media.ice.previous
     if previous is not None and previous.remote == credentials:
-        media.ice = previous  # the restart was refused, and the peer goes on as before
+        media.ice = replace(previous)  # the restart was refused, and the peer goes on as before
         return False
     return media.ice.remote != credentials
 
 
-def heard(media: Media, said: IceDescription, now: float, distrust: Distrust) -> list[Output]:
-    """The peer's credentials: checks that waited for them can go out. Returns what to send."""
+def heard(media: Media, said: IceDescription, now: float, distrust: Distrust) -> Later | None:
+    """The peer's credentials: checks that waited for them can go out, later."""
     if media.ice is None or said.ufrag is None or said.pwd is None:
-        return []
+        return None
     media.ice.remote = Credentials(said.ufrag, said.pwd)
     media.ice.candidates, media.ice.lite = said.candidates[:MAX_CANDIDATES], said.lite
     media.ice.ended = said.end_of_candidates
     if media.ice.agent is None:
+        return None
+    return partial(_begin, media, media.ice.agent, said, now, distrust)
+
+
+def _begin(media: Media, agent: Agent, said: IceDescription, now: float, distrust: Distrust) -> list[Output]:
+    """The ``agent`` of ``media`` hears of its peer, unless the rest of the exchange has replaced it."""
+    if media.ice is None or media.ice.agent is not agent:
         return []
-    agent = media.ice.agent
     agent.turned = _turned(media.ice.candidates)
     outputs = agent.set_remote(media.ice.remote, now, said.lite)
     if said.lite:
@@ -230,17 +244,47 @@ def _from(media: Media, candidate: Candidate) -> Iterator[Path]:
             yield from (path for path in stream.paths if path.port.at.speaks(candidate.address))
 
 
-def pass_between(offerer: Media, answerer: Media) -> None:
-    """Let the peers of two medias check each other through us."""
-    one, other = offerer.ice, answerer.ice
-    if one is None or other is None:
-        return
-    if not one.passers or one.passers is not other.passers:
-        one.passers = other.passers = (Passer(), Passer())
-    for side, ice in ((Side.OFFERER, one), (Side.ANSWERER, other)):
-        ice.side = side
-        for passer in ice.passers:
-            passer.set_credentials(side, ice.remote)
+def pass_between(offerer: Media, answerer: Media) -> Later | None:
+    """Let the peers of two medias check each other through us.
+
+    Where one of them restarts ICE, the other one begins anew as well, and goes back where that is refused.
+    """
+    if offerer.ice is None or answerer.ice is None:
+        return None
+    offerer.ice = _gone_back(offerer.ice, answerer.ice)
+    answerer.ice = _gone_back(answerer.ice, offerer.ice)
+    if not _share(offerer.ice, answerer.ice):
+        offerer.ice, answerer.ice = _anew(offerer.ice), _anew(answerer.ice)
+        answerer.ice.passers = offerer.ice.passers = (Passer(), Passer())
+        answerer.ice.side = Side.ANSWERER
+    turns = offerer.ice.side is Side.ANSWERER
+    offerer.ice.side, answerer.ice.side = Side.OFFERER, Side.ANSWERER
+    return partial(_pair, offerer.ice, answerer.ice, turns)
+
+
+def _share(one: MediaIce, other: MediaIce) -> bool:
+    return bool(one.passers) and one.passers is other.passers
+
+
+def _gone_back(ice: MediaIce, other: MediaIce) -> MediaIce:
+    """The generation before, if that is the one that the other party is in: its restart was refused."""
+    previous = ice.previous
+    return replace(previous) if previous is not None and ice.passers and _share(previous, other) else ice
+
+
+def _anew(ice: MediaIce) -> MediaIce:
+    """The same peer, in a new generation. The passers of before serve until the new ones are used."""
+    previous = ice.previous if ice.previous is not None or not ice.passers else replace(ice)
+    return replace(ice, passers=(), side=Side.OFFERER, previous=previous)
+
+
+def _pair(offerer: MediaIce, answerer: MediaIce, turns: bool) -> list[Output]:
+    """The passers of the two hear whom they are between."""
+    for passer in offerer.passers:
+        if turns:
+            passer.turn_round()
+        passer.set_credentials(offerer.remote, answerer.remote)
+    return []
 
 
 @valueclass

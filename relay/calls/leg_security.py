@@ -78,10 +78,11 @@ def may_pass(said: Said, theirs: Media | None, request: Request) -> bool:
 def target_protocol(request: Request, offered: str, theirs: Media) -> str:
     """The protocol of the leg that is offered to: as asked, as before, or as offered.
 
-    ``OSRTP=offer`` makes it a plain one.
+    After something that was not RTP (T.38, say) it is not as before. ``OSRTP=offer`` makes it a plain one.
     """
     asked = _asked(request)
-    as_before = theirs.described and "reset" not in request.flags
+    alike = Profile.of(offered) is not None and Profile.of(theirs.protocol) is not None
+    as_before = theirs.described and alike and "reset" not in request.flags
     target = asked or (theirs.protocol if as_before else offered)
     profile = Profile.of(target)
     return str(profile.as_plain()) if profile is not None and "offer" in request.osrtp else target
@@ -183,12 +184,16 @@ def make_answer(theirs: Media, request: Request, resources: Resources) -> Securi
     if theirs.security is None:
         return SecurityOut()
     own = next((one.hash for one in theirs.security.expected), DEFAULT_HASH)
-    written = _written(theirs.security, theirs.security.setup, request.dtls_fingerprint or own, request.sdes)
-    if carries_dtls(theirs.protocol):
-        written = replace(written, crypto=())  # promised before, under another protocol
+    hash = request.dtls_fingerprint or own
+    written = fitting(_written(theirs.security, theirs.security.setup, hash, request.sdes), theirs.protocol)
     if written.fingerprint is None or theirs.security.tls_id is None or "no-tls-id" in request.flags:
         return written
     return replace(written, tls_id=associations.own_tls_id(theirs.security, resources))
+
+
+def fitting(written: SecurityOut, protocol: str) -> SecurityOut:
+    """Without lines that were promised under another protocol, or that the leader of a bundle has."""
+    return replace(written, crypto=()) if carries_dtls(protocol) else written
 
 
 def adopt(told: Security | None) -> Security | None:

@@ -8,19 +8,28 @@ offerer's.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sdp
-from relay.calls import bundles, ice_flaws, leg_ice, leg_security, mux, optimizing, turning
+from relay.calls import (
+    bundles,
+    closing,
+    ice_flaws,
+    leg_ice,
+    leg_security,
+    mux,
+    optimizing,
+    replacing,
+    turning,
+    versions,
+)
 from relay.calls.describe import Announced, Handling, handling, is_zero, listen
 from relay.calls.distrust import Distrust
 from relay.calls.holding import Holding
 from relay.calls.interfaces import Interfaces
 from relay.calls.resources import LocalAddress, LocalPort, Resources
-from relay.calls.state import Call, Leg, Media, Mode, Path, Stream, Told, link
-from relay.ice.outputs import Output
+from relay.calls.state import Call, Leg, Media, Mode, Offered, Path, Stream, Told, link
 from relay.ice.policy import Decision, Optimizer, Result
 from relay.ng.request import Request
 from sdp.bundle import leaders
@@ -58,8 +67,8 @@ class Exchange:
     """For the log: what was ignored and why."""
     flaws: list[str] = field(default_factory=list)
     """Words of ``ice_flaws.FLAWS``."""
-    checks: list[tuple[Media, list[Output]]] = field(default_factory=list)
-    """What the ICE agents want done."""
+    later: list[tuple[Media, leg_ice.Later]] = field(default_factory=list)
+    """What agents and passers are to learn as soon as nothing can fail any more: they have no way back."""
 
     def offer(self) -> str:
         """The offer for the receiver. Raises ``NgError``, ``SdpError`` and ``OutOfPorts``."""
@@ -90,8 +99,11 @@ class Exchange:
             for leader, section in zip(wanted, self.session.medias, strict=True)
         ]
         bundles.regroup(self._with_medias(self.sender), wanted)
-        live = [how is not Handling.UNTOUCHED for how in self.handling]
         receiver = self._with_medias(self.receiver)
+        live = [
+            how is Handling.RTP or (how is Handling.OPAQUE and not bundles.is_shared(receiver, media))
+            for how, media in zip(self.handling, receiver.medias, strict=False)
+        ]
         left = bundles.remaining if self.request.command == "offer" else bundles.led_by_live
         bundles.regroup(receiver, left(receiver, live))
 
@@ -106,11 +118,12 @@ class Exchange:
         terms = [method(index, section) for index, section in enumerate(self.session.medias)]
         for leg in (self.sender, self.receiver):
             bundles.follow(leg, self.holding.allocate_rule)
-            _forget_closed(leg)
+            closing.forget_closed(leg)
         for media, told in zip(self.receiver.medias, terms, strict=False):
             if told is not None and media.follows:
                 lead = terms[self.receiver.carrier(media).index]
-                told.security = lead.security if lead is not None else None
+                keys = lead.security if lead is not None else None
+                told.security = leg_security.fitting(keys, media.protocol) if keys is not None else None
         return [
             self._describe(theirs, ours, told) if told is not None else None
             for theirs, ours, told in zip(self.receiver.medias, self.sender.medias, terms, strict=False)
@@ -162,9 +175,12 @@ class Exchange:
         ours, theirs = self.sender.medias[index], self.receiver.medias[index]
         if self.handling[index] is Handling.UNTOUCHED:
             for media in (ours, theirs):
-                _abandon(media)
+                closing.abandon(media)
                 media.told = None
             return None
+        ours.offered = theirs.offered = None
+        if replacing.waits(self.handling[index], (self.sender, ours), (self.receiver, theirs)):
+            return self._offer_instead(ours, theirs, section)
         listen(self.sender, ours, self.session, section, self.request)
         theirs.kind, theirs.opaque = ours.kind, ours.opaque
         ours.mux_offered = rtcp_mux(self._leading(ours, section))
@@ -190,7 +206,7 @@ class Exchange:
             single = ours.mux or bundles.is_shared(self.sender, ours)
             self._ensure_ports(self.sender, ours, 1 if single else 2)
             moved = self._announce(ours, announced)
-            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.distrust)))
+            self._later(ours, leg_ice.heard(ours, said, self.now, self.distrust))
 
         require = mux.require(words, theirs.mux)
         theirs.mux_advertised = not theirs.opaque and mux.advertise(ours.mux_offered, words, theirs.mux)
@@ -202,7 +218,7 @@ class Exchange:
             keep = self._keeps_ports(ours, theirs, moved)
             self._ensure_ports(self.receiver, theirs, 1 if single else 2, keep)
             if mode is Mode.PASSED:
-                leg_ice.pass_between(ours, theirs)
+                self._later(theirs, leg_ice.pass_between(ours, theirs))
         if turning.passes(ours) and mode is not Mode.PASSED:
             ended = turning.ended(ours, self.resources)
             security = self._offer_security(ended, theirs, keys)
@@ -216,8 +232,25 @@ class Exchange:
                 media.decision = self.decision
         return Terms(
             said, announced, single, theirs.mux_advertised, self.receiver.ice_option, security,
-            self._mid(theirs, ours),
+            bundles.name(self.receiver, theirs, ours, "generate-mid" in self.request.flags),
         )  # fmt: skip
+
+    def _offer_instead(self, ours: Media, theirs: Media, section: sdp.Media) -> Terms:
+        """Something else than RTP, which goes on until the answer."""
+        ours.offered = Offered(self.session, section, self.request)
+        said = read_ice(self.session, section)
+        announced = Announced(self.session, section, self.request, with_mux=False, with_ice=said.offered)
+        option = self.receiver.ice_option
+        return Terms(
+            said,
+            announced,
+            True,
+            False,
+            option,
+            None,
+            bundles.name(self.receiver, theirs, ours, "generate-mid" in self.request.flags),
+            section.protocol,
+        )
 
     def _offered_ice(self, theirs: Media, said: IceDescription) -> tuple[bool, Mode]:
         """Whether the offerer's leg has ICE, and what the receiver's does with it."""
@@ -230,24 +263,13 @@ class Exchange:
         """Where the sender describes the transport of ``media`` (RFC 9143, section 7.1.3)."""
         return section if media.bundle is None else self.session.medias[media.bundle]
 
-    def _mid(self, theirs: Media, ours: Media) -> str | None:
-        """The name of this media for the receiver of an offer: its own, the offerer's, or a new one."""
-        others = {media.mid for media in self.receiver.medias if media is not theirs and media.mid}
-        if theirs.mid:
-            return theirs.mid
-        if ours.mid and ours.mid not in others:
-            return ours.mid
-        bundled = any(media.bundle is not None for media in self.receiver.medias)
-        if not (ours.mid or bundled or "generate-mid" in self.request.flags):
-            return None
-        numbers = (str(number) for number in itertools.count(theirs.index + 1))
-        return next(name for name in numbers if name not in others)
-
     def _offer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         target = leg_security.target_protocol(self.request, keys.protocol, theirs)
         ours.through = theirs.through = leg_security.passes_through(ours, theirs, keys, target, self.request)
         if theirs.through:
             theirs.protocol = keys.protocol
+            if theirs.opaque:
+                ours.security = theirs.security = None
             return None
         theirs.protocol = target
         if not ours.follows:
@@ -258,8 +280,11 @@ class Exchange:
 
     def _answer_security(self, ours: Media, theirs: Media, keys: leg_security.Said) -> SecurityOut | None:
         if ours.through:
+            ours.security = theirs.security = None
             return None
-        if not ours.follows:
+        if ours.opaque:
+            ours.security = None
+        elif not ours.follows:
             leg_security.hear_answer(ours, keys, self.resources)
         if not theirs.follows:
             lead = self.sender.carrier(ours)
@@ -314,10 +339,11 @@ class Exchange:
     def _answer_media(self, index: int, section: sdp.Media) -> Terms | None:
         ours, theirs = self.sender.medias[index], self.receiver.medias[index]
         if self.handling[index] is Handling.UNTOUCHED:
-            _abandon(ours)  # not theirs: another phone may accept, or this one in its next answer
+            closing.abandon(ours)  # not theirs: another phone may accept, or this one in its next answer
             return None
         if not ours.streams and not ours.follows and ours.told is not None:
             self._take_up(self.sender, ours, ours.told)
+        self._replace(ours, theirs)
         listen(self.sender, ours, self.session, section, self.request)
         accepted = rtcp_mux(section) or ours.follows
         said = ice_flaws.believed(answer := read_ice(self.session, self._leading(ours, section)))
@@ -334,32 +360,46 @@ class Exchange:
             self._answer_ice(ours, theirs, said)
             self._ensure_ports(self.sender, ours, 1 if ours.mux else 2)
             self._announce(ours, announced)
-            self.checks.append((ours, leg_ice.heard(ours, said, self.now, self.distrust)))
+            self._later(ours, leg_ice.heard(ours, said, self.now, self.distrust))
         if not theirs.follows:
             self._ensure_ports(self.receiver, theirs, 1 if theirs.mux else 2)
         if turning.passes(ours):
-            leg_ice.pass_between(theirs, ours)
+            self._later(theirs, leg_ice.pass_between(theirs, ours))
         security = self._answer_security(ours, theirs, keys)
         option = self.request.ice or self.sender.ice_option
         return Terms(said, announced, theirs.mux, theirs.mux, option, security, theirs.mid or "")
 
+    def _replace(self, ours: Media, theirs: Media) -> None:
+        """What was offered in the place of RTP and is accepted now, if anything, holds for the offerer."""
+        offered, theirs.offered = theirs.offered, None
+        if offered is None or self.handling[theirs.index] is not Handling.OPAQUE:
+            return
+        ours.through = True
+        said = read_ice(offered.session, offered.section)
+        replacing.take_over(theirs, offered, said, self.receiver, self.resources)
+        where = Announced(offered.session, offered.section, offered.request, False, said.offered)
+        self._announce(theirs, where)
+        self._later(theirs, leg_ice.heard(theirs, said, self.now, self.distrust))
+
     def _answer_ice(self, ours: Media, theirs: Media, said: IceDescription) -> None:
-        outputs: list[Output] = []
         if ours.ice is not None and not said.offered:
             ended, assisted = turning.passes(ours), ours.assisted
             leg_ice.settle(ours, self.sender, Mode.OFF, True, self.resources)
             if assisted:
-                outputs = turning.without_ice(theirs, self.receiver, self.now, self.resources)
+                turning.without_ice(theirs, self.receiver, self.now, self.resources)
             elif ended:
                 leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
         elif ours.ice is not None and leg_ice.restarted(ours, said):
             leg_ice.adopt(ours.ice, ours, self.sender, self.resources)
-        outputs += turning.follow(theirs, ours, self.receiver, self.now, self.resources)
-        self.checks.append((theirs, outputs))
+        turning.follow(theirs, ours, self.receiver, self.now, self.resources)
         if self.request.ice == "remove":
             leg_ice.settle(theirs, self.receiver, Mode.OFF, False, self.resources)
 
     # Both.
+
+    def _later(self, media: Media, learns: leg_ice.Later | None) -> None:
+        if learns is not None:
+            self.later.append((media, learns))
 
     def _announce(self, media: Media, announced: Announced) -> bool:
         """Take over where the peer receives. True if it received elsewhere before."""
@@ -419,7 +459,7 @@ class Exchange:
     def _describe(self, theirs: Media, ours: Media, told: Terms) -> MediaOut:
         """What the receiver is told of this media."""
         flags, lead = self.request.flags, self.receiver.carrier(theirs)
-        section = self.session.medias[theirs.index]
+        opaque, section = theirs.opaque or told.instead is not None, self.session.medias[theirs.index]
         port = theirs.streams[0].paths[0].port
         rtcp = port if told.single_port or len(theirs.streams) == 1 else theirs.streams[1].paths[0].port
         held = told.announced.held and lead.ice is None and "zero-address" not in self.request.replace
@@ -441,11 +481,11 @@ class Exchange:
         return MediaOut(
             port=port.number,
             connection=connection,
-            rtcp=None if theirs.opaque or "no-rtcp-attribute" in flags else rtcp.number,
+            rtcp=None if opaque or "no-rtcp-attribute" in flags else rtcp.number,
             rtcp_connection=connection if "full-rtcp-attribute" in flags else None,
             rtcp_mux=told.mux,
-            direction=None if theirs.opaque or "original-sendrecv" in flags else direction,
-            protocol=theirs.protocol,
+            direction=None if opaque or "original-sendrecv" in flags else direction,
+            protocol=told.instead or theirs.protocol,
             security=told.security,
             mid=told.mid,
             ice=leg_ice.describe(lead, told.said, wording),
@@ -480,7 +520,7 @@ class Exchange:
             bundle=None if passed else groups(self.receiver, medias),
         )
         if "sdp-version" in words and written is not None:
-            out = replace(out, version=self._version(out, medias, _number(written.version)))
+            out = replace(out, version=versions.version(self.session, out, medias, told, written.version))
         return rewrite(self.session, out, medias).text
 
     def _origin(self, ours: MediaOut | None) -> Connection | None:
@@ -489,17 +529,6 @@ class Exchange:
             return ours.connection
         name = self.receiver.interface or self.interfaces.default
         return self._connection(self.interfaces.choose(name, self.receiver.family, every=False)[0])
-
-    def _version(self, out: SessionOut, medias: list[MediaOut | None], first: int) -> int:
-        """Our own count towards this leg: raised by one when anything differs from the last time."""
-        told = self.receiver.names
-        if told.version is None:
-            told.version = first
-        text = rewrite(self.session, replace(out, version=0), medias).text
-        if told.text and told.text != text:
-            told.version += 1
-        told.text = text
-        return told.version
 
 
 ANSWERS_WITHIN = 30.0
@@ -526,6 +555,8 @@ class Terms:
     """None: the parties' own keys stay. In a bundle all have the leader's."""
     mid: str | None
     """What the receiver calls this media; empty if it has no name there, None to leave it."""
+    instead: str | None = None
+    """The protocol that is to replace RTP, which goes on until the answer."""
 
 
 def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
@@ -536,42 +567,6 @@ def _media(leg: Leg, index: int, section: sdp.Media | None) -> Media:
     if section is not None and not media.kind:
         media.kind, media.protocol = section.kind, section.protocol
     return media
-
-
-def settle(call: Call) -> None:
-    """No further answer is expected: what every answer rejected gives its ports back."""
-    call.settle()
-    for leg in call.legs.values():
-        peers = [call.legs[id] for id in leg.links if id in call.legs]
-        if not peers:
-            continue
-        live = [
-            any(media.index < len(peer.medias) and peer.medias[media.index].streams for peer in peers)
-            for media in leg.medias
-        ]
-        bundles.regroup(leg, bundles.remaining(leg, live))
-        for media, is_live in zip(leg.medias, live, strict=True):
-            if not is_live:
-                _abandon(media)
-        _forget_closed(leg)
-
-
-def _forget_closed(leg: Leg) -> None:
-    """Keys and handshakes end with the ports that they were for."""
-    for media in leg.medias:
-        if media.security is not None:
-            media.security.keep_only({stream.component for stream in media.streams})
-
-
-def _abandon(media: Media) -> None:
-    """Rejected, or not ours: no ports, no ICE."""
-    media.streams, media.retiring = [], []
-    media.ice, media.described = None, False
-
-
-def _number(text: str) -> int:
-    """A session version; what is no number (RFC 8866 wants one) counts as none yet."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _told(media: Media) -> Told:

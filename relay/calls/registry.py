@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from relay.calls import checks, deletion, keying, optimizing, widening
+from relay.calls.closing import settle
 from relay.calls.describe import handling
 from relay.calls.distrust import UNANSWERED, Distrust
 from relay.calls.holding import Holding
 from relay.calls.ice_flaws import FLAWS
 from relay.calls.interfaces import Interfaces
-from relay.calls.negotiate import Exchange, settle
+from relay.calls.negotiate import Exchange
 from relay.calls.parties import find_parties
 from relay.calls.passing_on import passed_on
 from relay.calls.resources import KeysRefused, OutOfPorts, Resources
@@ -392,7 +393,6 @@ class Registry:
             if request.tos is not None or method is Exchange.offer:
                 holding.mark(_tos(request.tos, self.default_tos))
             sender, receiver = find_parties(call, *parties, request.via_branch, times.now)
-            sender.allowance.described(request.sdp or "")
             exchange = Exchange(
                 call, request, session, sender, receiver, holding, self.interfaces, self.resources,
                 self.instance, times.now, self.optimizer, self.distrust,
@@ -403,13 +403,15 @@ class Registry:
                 raise NgError(REWRITE_FAILED)
             if most_at_a_port(call) > MAX_OUTPUTS:
                 raise NgError(TOO_MANY_AT_A_PORT)
-            for media, outputs in exchange.checks:
-                checks.carry_out(media, outputs, times.now, self.resources)
             if method is Exchange.answer:
                 call.answered_at = times.now if call.answered_at is None else call.answered_at
-                checks.resume(call, times.now, self.resources)
                 widening.watch(call, times.now)
             self._sync(call)
+            sender.allowance.described(request.sdp or "")
+            if checks.learn(exchange.later, times.now, self.resources):
+                holding.sync(call)
+            if method is Exchange.answer:
+                checks.resume(call, times.now, self.resources)
             keying.begin(call, times.now, self.resources, self.handshakes)
         except Exception as error:
             holding.mark(tos)

@@ -30,10 +30,13 @@ from relay.ice.passing import Passer, Side
 from relay.ice.policy import Decision, Order, Place, Result, family_of
 from relay.memory.record import Said
 from relay.ng.errors import TOO_MANY_CALLS, NgError
+from relay.ng.request import Request
 from sdp.candidate import Candidate
 from sdp.choose import Verdict
 from sdp.crypto import Crypto
 from sdp.dtls import Setup
+from sdp.session import Media as Section
+from sdp.session import Session
 from sdp.values import valueclass
 
 MAX_LEGS = 64
@@ -188,6 +191,15 @@ class Told:
 
 
 @valueclass
+class Offered:
+    """An offer of something that is not RTP, while RTP goes on (``relay.calls.replacing``)."""
+
+    session: Session
+    section: Section
+    request: Request
+
+
+@valueclass
 class Traits:
     """How the peer's packets of one media tell that they are of this one (RFC 9143, section 9.2); clocks."""
 
@@ -219,6 +231,8 @@ class Media:
     """RTP first; RTCP where it has a port of its own. Empty: no port of ours (rejected, TCP)."""
     retiring: list[Stream] = field(default_factory=list)
     """Ports replaced by an offer that is not answered yet: the peer still sends there."""
+    offered: Offered | None = None
+    """By the peer, and not answered yet."""
     told: Told | None = None
     """Until the answers are in: an answerer that wants less than the first one must not lose its ports."""
     described: bool = False

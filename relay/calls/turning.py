@@ -13,7 +13,6 @@ from dataclasses import replace
 from relay.calls import associations, leg_ice
 from relay.calls.resources import Resources
 from relay.calls.state import Aside, Call, Leg, Media, MediaIce, Mode, Security
-from relay.ice.outputs import Output
 from relay.ice.policy import Decision, Result
 
 
@@ -44,12 +43,8 @@ def put_aside(media: Media, copy: Media) -> None:
     media.aside = Aside(copy.ice.local, _without_keys(copy.security))
 
 
-def follow(theirs: Media, ours: Media, leg: Leg, now: float, resources: Resources) -> list[Output]:
-    """The phone of ``ours`` answers: ``theirs``, the offerer's media of ``leg``, becomes what goes with that.
-
-    Returns what to send.
-    """
-    outputs: list[Output] = []
+def follow(theirs: Media, ours: Media, leg: Leg, now: float, resources: Resources) -> None:
+    """The phone of ``ours`` answers: ``theirs``, the media of ``leg`` that offered, becomes what fits."""
     before, aside = theirs.ice, theirs.aside
     if theirs.through != ours.through:
         if ours.through:
@@ -65,19 +60,18 @@ def follow(theirs: Media, ours: Media, leg: Leg, now: float, resources: Resource
             aside = Aside(before.local, aside.security if aside is not None else None)
         local = aside.local if aside is not None else None
         mode = Mode.PASSED if passes(ours) else Mode.TERMINATED
-        outputs = leg_ice.turn(theirs, leg, mode, now, resources, local)
+        leg_ice.turn(theirs, leg, mode, now, resources, local)
     theirs.aside = aside
-    return outputs
 
 
-def without_ice(theirs: Media, leg: Leg, now: float, resources: Resources) -> list[Output]:
-    """The phone was to check the offerer and has no ICE: the offerer checks us. Returns what to send."""
+def without_ice(theirs: Media, leg: Leg, now: float, resources: Resources) -> None:
+    """The phone was to check the offerer and has no ICE: the offerer checks us."""
     if not passes(theirs):
-        return []
+        return
     if theirs.decision is not None:
         theirs.decision = Decision(Result.RELAY, "no-ice")
     local = theirs.aside.local if theirs.aside is not None else None
-    return leg_ice.turn(theirs, leg, Mode.TERMINATED, now, resources, local)
+    leg_ice.turn(theirs, leg, Mode.TERMINATED, now, resources, local)
 
 
 def _without_keys(security: Security | None) -> Security | None:

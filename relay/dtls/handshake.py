@@ -3,12 +3,12 @@
 No socket, no clock: ``now`` is seconds on any monotonic clock. Whoever owns a
 handshake sends what it returns, and calls ``timeout`` at ``deadline``.
 
-           start() as active             handshake complete,       the certificate is
-           or a ClientHello               peer unknown as yet      one that was expected
-    IDLE -------------------> SHAKING ----------------------> HELD ---------------> DONE
-                                 |                              |  set_expected()    |
-                                 | refused, late, too much      | another one        | another one
-                                 +------------------------------+--------------------+--> OVER
+           start() as active            handshake complete, with a
+           or a ClientHello            certificate that was expected
+    IDLE -------------------> SHAKING ------------------------------> DONE
+                                 |
+                                 | another one, refused, late, too much
+                                 +--------------------------------------> OVER
 
 In DONE and OVER there is no OpenSSL any more: its connection takes 50 to 80 kB, and
 all that a peer can still want is our last flight, 70 bytes. So a peer's close_notify
@@ -77,7 +77,6 @@ class Role(enum.Enum):
 class State(enum.Enum):
     IDLE = enum.auto()
     SHAKING = enum.auto()
-    HELD = enum.auto()
     DONE = enum.auto()
     OVER = enum.auto()
 
@@ -130,18 +129,17 @@ Output: TypeAlias = Send | Keys | Failed | Restart
 class Handshake:
     """One association with one peer. Owned by one thread at a time; ``received`` may compute for 0.3 ms.
 
-    ``expected``: the fingerprints in the peer's SDP, None while that did not
-    come; keys are held back till then. ``earned``: bytes that a passive end may
-    send beyond three times what it got, before the peer has proven that it hears
-    us: any number where it is known to be there (ICE), none if its source may be
-    forged. It may grow at any time.
+    ``expected``: the fingerprints in the peer's SDP. ``earned``: bytes that a
+    passive end may send beyond three times what it got, before the peer has proven
+    that it hears us: any number where it is known to be there (ICE), none if its
+    source may be forged. It may grow at any time.
     """
 
     def __init__(
         self,
         identity: Identity,
         role: Role,
-        expected: Sequence[Fingerprint] | None = None,
+        expected: Sequence[Fingerprint],
         *,
         earned: float = math.inf,
     ) -> None:
@@ -151,11 +149,8 @@ class Handshake:
         self._peer = Peer(expected)
         self._connection: SSL.Connection | None = None
         self._identity = identity
-        self._certificate: bytes | None = None
-        """The peer's, in DER, once the handshake is complete."""
         self._hello: bytes | None = None
         """The random number of the peer's ClientHello."""
-        self._keys: Keys | None = None
         self._flight: list[bytes] = []
         self._unsent: list[bytes] = []
         self._credit = math.inf if role is Role.ACTIVE else 0
@@ -223,13 +218,6 @@ class Handshake:
         self._ask_openssl(now)
         return repeated
 
-    def set_expected(self, expected: Sequence[Fingerprint]) -> list[Output]:
-        """The peer's SDP has come, or a new one: keys that were held, or Failed if this peer is not in it."""
-        self._peer.expected = expected
-        if self.state in (State.HELD, State.DONE):
-            return self._judge()
-        return []
-
     @property
     def _openssl(self) -> SSL.Connection:
         """There is one from the first flight to the keys."""
@@ -281,28 +269,17 @@ class Handshake:
         if profile is None:
             return self._refuse(Reason.NO_PROFILE)
         client, server = profile.split(self._openssl.export_keying_material(LABEL, profile.material))
-        if self.role is Role.ACTIVE:
-            self._keys = Keys(profile, local=client, remote=server)
-        else:
-            self._keys = Keys(profile, local=server, remote=client)
         certificate = self._openssl.get_peer_certificate()
         if certificate is None:
             return self._refuse(Reason.NO_CERTIFICATE)
-        self._certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-        self.state = State.HELD
-        return self._judge() if self._peer.expected is not None else []
-
-    def _judge(self) -> list[Output]:
-        """Whether the peer, whose certificate is here, is the expected one."""
-        assert self._certificate is not None
-        if not self._peer.accepts(self._certificate):
+        if not self._peer.accepts(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)):
             return self._refuse(Reason.FINGERPRINT)
         self.state = State.DONE
         self._connection = None
-        if self.role is Role.ACTIVE:
-            self._flight = []  # the last flight was the peer's
-        keys, self._keys = self._keys, None
-        return [keys] if keys else []
+        if self.role is Role.PASSIVE:
+            return [Keys(profile, local=server, remote=client)]
+        self._flight = []  # the last flight was the peer's
+        return [Keys(profile, local=client, remote=server)]
 
     def _hear(self, records: list[Record], now: float) -> list[Output]:
         """After the handshake: the peer may have missed our last flight."""

@@ -14,15 +14,12 @@ from relay.dtls.fingerprint import Fingerprint, matches
 class Peer:
     """Hangs on the connection, so that one context serves many peers."""
 
-    expected: Sequence[Fingerprint] | None
-    """None: its SDP did not come yet."""
+    expected: Sequence[Fingerprint]
     refused: bool = False
     """A certificate was shown that the SDP did not promise."""
 
     def accepts(self, certificate: bytes) -> bool:
-        """Of a certificate in DER. True as long as nothing is expected."""
-        if self.expected is None:
-            return True
+        """Of a certificate in DER."""
         self.refused = not matches(certificate, self.expected)
         return not self.refused
 

@@ -33,7 +33,6 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from relay.ice import stun
 from relay.ice.check import PATIENT, RTO, UNLIKELY, Check
@@ -53,7 +52,7 @@ from relay.ice.outputs import (
     Validated,
 )
 from relay.ice.pace import Pace
-from relay.ice.round_trip import RoundTrip
+from relay.ice.path_state import PathState
 from relay.ice.stun import Address, Class, Message, StunError
 
 MAX_PATHS = 32
@@ -81,41 +80,6 @@ MAX_TRANSACTIONS = 64
 """Requests remembered to know a replay: some minutes of checks. An older one has to be answered like any."""
 PACKET_HEADERS = 28
 """Octets of IPv4 and UDP."""
-NEVER = float("-inf")
-
-
-@dataclass(slots=True)
-class _State:
-    """What is known about a path."""
-
-    sender: str | None = None
-    """The ufrag that the peer gave in an authenticated request from here."""
-    heard: float = NEVER
-    """When the last such request came, repeats left aside."""
-    answered: bool = False
-    """A check of ours was."""
-    answered_at: float = NEVER
-    nominated: bool = False
-    """The peer asked for it, and was not given it yet."""
-    nominated_at: float = NEVER
-    priority: int = 0
-    """Of the peer's candidate, as it said when it nominated."""
-    raced: bool = False
-    """It was checked against the selected path, which happens once while it is new."""
-    racing: bool = False
-    """The selected path has not answered since."""
-    lost: bool = False
-    """Consent to send here is over."""
-    consent: Consent | None = None
-    """Since it was selected."""
-    octets_in: int = 0
-    octets_out: int = 0
-    check: Check | None = None
-    trip: RoundTrip = field(default_factory=RoundTrip)
-
-    @property
-    def valid(self) -> bool:
-        return self.sender is not None or self.answered
 
 
 class Agent:
@@ -144,7 +108,7 @@ class Agent:
         """Where the peer's candidates of type relay are."""
         self._tie_breaker = tie_breaker
         self._random = random
-        self._paths: dict[Path, _State] = {}
+        self._paths: dict[Path, PathState] = {}
         self._checks: dict[bytes, Path] = {}
         self._pace: Pace[Path] = Pace()
         self._moved: dict[int, float] = {}
@@ -342,7 +306,7 @@ class Agent:
             self._seen.popitem(last=False)
         return True
 
-    def _is_alive(self, path: Path, state: _State, now: float) -> None:
+    def _is_alive(self, path: Path, state: PathState, now: float) -> None:
         """The peer spoke STUN: if this is the selected path, others need not take over."""
         if state.consent is not None:
             state.consent.renew(now)
@@ -350,12 +314,12 @@ class Agent:
             for other, rival in self._paths.items():
                 rival.racing = rival.racing and other.port != path.port
 
-    def _hasten(self, path: Path, state: _State) -> None:
+    def _hasten(self, path: Path, state: PathState) -> None:
         """The peer is there: a check that was lost several times begins anew (7.3.1.4)."""
         if state.check is not None and state.check.sends >= UNLIKELY and self.selected.get(path.port) != path:
             self._end(path)
 
-    def _nominated(self, path: Path, state: _State, message: Message, now: float) -> list[Output]:
+    def _nominated(self, path: Path, state: PathState, message: Message, now: float) -> list[Output]:
         """The controlling peer wants media here: once a check of ours is answered, for it may be a replay."""
         if self.selected.get(path.port) == path:
             return []
@@ -366,7 +330,7 @@ class Agent:
             return self._grant(path, state, now)
         return self._check_back(path, state, now)
 
-    def _grant(self, path: Path, state: _State, now: float) -> list[Output]:
+    def _grant(self, path: Path, state: PathState, now: float) -> list[Output]:
         """The latest nomination wins; of those that came together, the one with the highest priority."""
         state.nominated = False
         current = self.selected.get(path.port)
@@ -386,7 +350,7 @@ class Agent:
         """``after``: seconds from the nomination of ``current`` to that of ``path``."""
         return path.remote in self.turned and current.remote not in self.turned and 0 <= after < DETOUR
 
-    def _race(self, path: Path, state: _State, now: float) -> list[Output]:
+    def _race(self, path: Path, state: PathState, now: float) -> list[Output]:
         """As controlling agent: has the peer moved here? If the selected path is silent, both are checked."""
         current = self.selected.get(path.port)
         if not self.controlling or current in (None, path):
@@ -402,7 +366,7 @@ class Agent:
             self._pace.add(path, triggered=True)
         return self._send(current, other, False, now) if other.check is None else []
 
-    def _check_back(self, path: Path, state: _State, now: float) -> list[Output]:
+    def _check_back(self, path: Path, state: PathState, now: float) -> list[Output]:
         wanted = self.controlling and path.port not in self.selected
         nominated = state.nominated and not self.controlling
         if state.check is None and (nominated or wanted or state.racing or state.lost or not state.answered):
@@ -411,12 +375,12 @@ class Agent:
 
     # Paths.
 
-    def _remember(self, path: Path) -> _State:
+    def _remember(self, path: Path) -> PathState:
         """Adds a path if it is new; if there are too many, the least trusted and oldest one goes."""
         limit = MAX_EARLY_PATHS if self.remote is None else MAX_PATHS
         if path not in self._paths and len(self._paths) >= limit:
             self._forget(min(self._paths, key=self._trust))
-        return self._paths.setdefault(path, _State())
+        return self._paths.setdefault(path, PathState())
 
     def _trust(self, path: Path) -> int:
         return 2 if self.selected.get(path.port) == path else int(self._paths[path].answered)
@@ -429,7 +393,7 @@ class Agent:
             del self.selected[path.port]
             self._moved.pop(path.port, None)
 
-    def _select(self, path: Path, state: _State, now: float) -> list[Output]:
+    def _select(self, path: Path, state: PathState, now: float) -> list[Output]:
         before = self.selected.get(path.port)
         if before == path:
             return []
@@ -460,14 +424,14 @@ class Agent:
 
     # Consent.
 
-    def _consents(self) -> list[tuple[Path, _State, Consent]]:
+    def _consents(self) -> list[tuple[Path, PathState, Consent]]:
         """Of the selected paths, where there is somebody to ask."""
         if self.lite or self.remote is None:
             return []
         found = [(path, self._paths[path]) for path in self.selected.values()]
         return [(path, state, state.consent) for path, state in found if state.consent is not None]
 
-    def _keep_consent(self, path: Path, state: _State, consent: Consent, now: float) -> list[Output]:
+    def _keep_consent(self, path: Path, state: PathState, consent: Consent, now: float) -> list[Output]:
         if consent.is_over(now):
             self._end(path)
             del self.selected[path.port]
@@ -487,7 +451,7 @@ class Agent:
 
     # Checks of ours.
 
-    def _start(self, path: Path, state: _State, now: float) -> list[Output]:
+    def _start(self, path: Path, state: PathState, now: float) -> list[Output]:
         """A check on ``path`` when it is its turn; a path that the peer may have moved to comes first."""
         if self.lite or self.remote is None:
             return []
@@ -505,7 +469,9 @@ class Agent:
         nominating = any(check.nominate for path, check in self._running() if path.port == port)
         return self.controlling and port not in self.selected and not nominating
 
-    def _send(self, path: Path, state: _State, nominate: bool, now: float, rto: float = RTO) -> list[Output]:
+    def _send(
+        self, path: Path, state: PathState, nominate: bool, now: float, rto: float = RTO
+    ) -> list[Output]:
         if self.remote is None:
             return []
         self._pace.remove(path)
@@ -574,7 +540,7 @@ class Agent:
             self.controlling = not self.controlling
         return self._send(path, state, self._nominates(path.port), now)
 
-    def _answered(self, path: Path, state: _State, check: Check, now: float) -> list[Output]:
+    def _answered(self, path: Path, state: PathState, check: Check, now: float) -> list[Output]:
         output: list[Output] = []
         if not state.answered:
             output = [Usable(path)] if state.valid else [Validated(path), Usable(path)]
@@ -590,7 +556,7 @@ class Agent:
             return output + self._select(path, state, now)
         return output
 
-    def _decide(self, path: Path, state: _State, check: Check, now: float) -> list[Output]:
+    def _decide(self, path: Path, state: PathState, check: Check, now: float) -> list[Output]:
         """As controlling agent: whether media is sent on the path that answered."""
         current = self.selected.get(path.port)
         if current is None:

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from relay.ice.path_state import PathState
 
 
-class State(Protocol):
-    """What an agent knows of a path."""
-
-    answered: bool
-    lost: bool
-
-    @property
-    def valid(self) -> bool:
-        """An authenticated request came from there, or a check of ours was answered."""
-
-    @property
-    def check(self) -> object | None:
-        """One of ours that runs."""
-
-
-def grade(state: State, selected: bool, waits: bool) -> str:
+def grade(state: PathState, selected: bool, waits: bool) -> str:
     """``selected``, ``usable`` (a check of ours was answered), ``heard`` (an authenticated request came),
     ``checking``, ``failed``, or ``lost`` (consent is over). ``waits``: a check waits for its turn.
     """

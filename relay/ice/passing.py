@@ -112,9 +112,14 @@ class Passer:
     def __init__(self, offerer: Credentials | None = None, answerer: Credentials | None = None) -> None:
         self._ends = (_End(offerer), _End(answerer))
 
-    def set_credentials(self, side: Side, credentials: Credentials | None) -> None:
-        """The SDP of ``side`` said so. A change is an ICE restart."""
-        self._ends[side].credentials = credentials
+    def set_credentials(self, offerer: Credentials | None, answerer: Credentials | None) -> None:
+        """The SDP of the sides said so."""
+        for end, credentials in zip(self._ends, (offerer, answerer), strict=True):
+            end.credentials = credentials
+
+    def turn_round(self) -> None:
+        """Who answered before makes the offers from now on."""
+        self._ends = self._ends[::-1]
 
     def validated(self, side: Side) -> tuple[Path, ...]:
         """Where media of ``side`` may come from, at most ``MAX_PATHS``; the last one is the newest."""

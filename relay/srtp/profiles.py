@@ -32,11 +32,6 @@ class Profile:
     aead: bool = False
     """Galois/Counter Mode: a packet index must never be used for two different packets."""
 
-    @property
-    def master_length(self) -> int:
-        """Octets of key and salt together, as ``inline:`` carries them."""
-        return self.key_length + self.salt_length
-
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
@@ -95,8 +90,8 @@ _BY_DTLS = {profile.dtls: profile for profile in PROFILES if profile.dtls is not
 def profile_named(name: str) -> Profile:
     """The profile of a crypto suite (RFC 4568). Raises ``SrtpError``.
 
-    >>> profile_named("AEAD_AES_256_GCM").master_length
-    44
+    >>> profile_named("AEAD_AES_256_GCM").key_length
+    32
     """
     try:
         return _BY_NAME[name]

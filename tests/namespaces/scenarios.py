@@ -165,7 +165,9 @@ def feedback_for_a_phone_without(stage: Stage) -> None:
 
 def srtp_of_the_caller_ends_here(stage: Stage) -> None:
     profile = profile_named("AES_CM_128_HMAC_SHA1_80")
-    ours, theirs = (MasterKey.split(profile, bytes([n]) * profile.master_length) for n in (1, 2))
+    ours, theirs = (
+        MasterKey.split(profile, bytes([n]) * (profile.key_length + profile.salt_length)) for n in (1, 2)
+    )
     phone = Keys.open(profile, ours, theirs)
     stage.exchange(voice(3))
     stage.change(caller={"keys": stage.plane.open_keys(profile, theirs, ours)})

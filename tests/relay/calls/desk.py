@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import itertools
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,6 +181,22 @@ class Desk:
     def tick(self, seconds: float) -> list[tuple[str, str]]:
         self.now += seconds
         return self.registry.tick(self.now, lambda rule: self.last_packet.get(rule, 0.0))
+
+
+def remembered(thing: Any) -> Any:
+    """Everything that there is in a call, agents and passers included, to be compared."""
+    match thing:
+        case enum.Enum() | Identity():
+            return thing
+        case dict():
+            return {key: remembered(value) for key, value in thing.items()}
+        case list() | tuple() | deque():
+            return [remembered(one) for one in thing]
+    names = {name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())}
+    names |= getattr(thing, "__dict__", {}).keys()
+    if callable(thing) or not names:
+        return thing
+    return {name: remembered(getattr(thing, name)) for name in sorted(names)}
 
 
 def sdp(host: str = ALICE, port: int = 10000, *attributes: str, protocol: str = "RTP/AVP") -> str:

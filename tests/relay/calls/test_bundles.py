@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from relay.calls.state import Media
 from relay.forward.rule import Learn, Rule
 from relay.ng.errors import NgError
 from sdp.bundle import groups
@@ -76,6 +77,32 @@ def test_a_party_that_bundled_is_offered_its_bundle_again_under_its_own_mid() ->
     desk.answer(sdp(BOB, 20000))
     again = desk.offer(sdp(BOB, 20000), from_tag="B", to_tag="A")
     assert groups(again) == (("mine",),)
+
+
+def test_a_description_with_fewer_medias_than_before_leaves_no_follower_without_its_leader() -> None:
+    desk = Desk()
+    desk.offer(browser(ALICE, "a", "v"), ICE="remove", transport_protocol="RTP/AVP", rtcp_mux=["demux"])
+    desk.answer(plain(BOB, "a", "v"))
+    desk.offer(plain(BOB, "a", rejected="a"), from_tag="B", to_tag="A")
+    desk.answer(browser(ALICE, "a", group=""), from_tag="B", to_tag="A")
+    rules = [path.rule for media in medias_of(desk, "A") for s in media.streams for path in s.paths]
+    assert {id: rule.id for id, rule in desk.box.rules.items()} == {id: id for id in desk.box.rules}
+    assert set(rules) <= set(desk.box.rules)
+    assert set(desk.box.rules) == desk.box.allocated
+
+
+def test_a_description_without_the_leader_of_a_bundle_is_no_internal_error() -> None:
+    desk = Desk()
+    said = browser(ALICE, "a", "v", ports="09")
+    desk.offer(said, ICE="remove", transport_protocol="RTP/AVP", rtcp_mux=["demux"])
+    desk.answer(plain(BOB, "a", "v"))
+    assert desk.offer(plain(BOB, "a"), from_tag="B", to_tag="A").medias[0].port
+
+
+def medias_of(desk: Desk, tag: str) -> list[Media]:
+    leg = desk.registry.calls["call"].leg_of(tag)
+    assert leg is not None
+    return leg.medias
 
 
 FINGERPRINT = ":".join(["4A"] * 32)

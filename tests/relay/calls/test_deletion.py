@@ -124,6 +124,18 @@ def test_an_offer_after_a_delete_cancels_it() -> None:
     assert tags(desk) == {"A", "B1", "B2"}
 
 
+def test_an_answer_that_crosses_a_delayed_delete_cancels_it_as_in_rtpengine() -> None:
+    desk = Desk()
+    for branch in ("b1", "b2"):
+        desk.offer(sdp(), via_branch=branch)
+    desk.answer(sdp(BOB), "B1", via_branch="b1")
+    delete(desk, delete_delay=30)
+    desk.answer(sdp(CAROL), "B2", via_branch="b2")
+    assert desk.tick(31) == []
+    assert tags(desk) == {"A", "B1", "B2"}
+    assert desk.tick(60) == [("call", "timeout")]
+
+
 def test_a_delayed_delete_of_a_branch_ends_that_branch() -> None:
     desk = forked()
     delete(desk, from_tag="A", via_branch="b1", delete_delay=5)

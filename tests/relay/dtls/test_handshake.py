@@ -93,30 +93,6 @@ def test_keys_do_not_show_in_logs() -> None:
     assert "local" not in repr(keys)
 
 
-def test_keys_are_held_until_the_peers_sdp_has_come() -> None:
-    pair = network(active_end(), Handshake(THEIRS, Role.PASSIVE)).run()
-    early = pair.passive.handshake
-    assert (pair.passive.outputs, early.state, early.deadline) == ([], State.HELD, None)
-    pair.take(pair.passive, early.set_expected([OURS.fingerprint()]))
-    assert pair.passive.keys.local == pair.active.keys.remote
-
-
-def test_held_keys_are_thrown_away_if_the_sdp_names_somebody_else() -> None:
-    pair = network(active_end(), Handshake(THEIRS, Role.PASSIVE)).run()
-    early = pair.passive.handshake
-    pair.take(pair.passive, early.set_expected([THEIRS.fingerprint()]))
-    assert pair.passive.failure == Reason.FINGERPRINT
-    assert early.set_expected([OURS.fingerprint()]) == []
-    goodbye = pair.passive.sent[-1]
-    assert goodbye[0] == ALERT  # the peer believed that it was connected
-
-
-def test_a_new_sdp_with_the_same_fingerprint_changes_nothing() -> None:
-    pair = connected()
-    assert pair.active.handshake.set_expected([THEIRS.fingerprint()]) == []
-    assert pair.active.handshake.set_expected([OURS.fingerprint()])[-1] == Failed(Reason.FINGERPRINT)
-
-
 def test_a_passive_end_waits_for_as_long_as_the_phone_rings() -> None:
     passive = passive_end()
     assert passive.start(0.0) == []

@@ -47,7 +47,7 @@ def end(profile: Profile, master: MasterKey, *, inbound: bool) -> End:
 
 
 def master(profile: Profile) -> MasterKey:
-    return MasterKey.split(profile, os.urandom(profile.master_length))
+    return MasterKey.split(profile, os.urandom(profile.key_length + profile.salt_length))
 
 
 @dataclass

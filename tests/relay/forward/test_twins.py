@@ -72,7 +72,10 @@ class Twins:
 
     def open_keys(self) -> None:
         profile = profile_named(self.rng.choice(SUITES))
-        ours, theirs = (MasterKey.split(profile, self.rng.randbytes(profile.master_length)) for _ in range(2))
+        ours, theirs = (
+            MasterKey.split(profile, self.rng.randbytes(profile.key_length + profile.salt_length))
+            for _ in range(2)
+        )
         handle = self.native.open_keys(profile, theirs, ours)
         assert self.fake.open_keys(profile, theirs, ours) == handle
         self.keys[handle] = Keys.open(profile, ours, theirs)

@@ -86,10 +86,21 @@ def test_the_answerers_checks_pass_before_its_answer_came() -> None:
     passer = Passer(ALICE)
     assert passer.received(B, AT_BOB, check(BOB, ALICE), now=0.0) == [Validated(B, AT_BOB)]
     assert passer.received(A, AT_ALICE, check(ALICE, BOB), now=0.1) == [Refused("integrity")]
-    passer.set_credentials(B, BOB)
+    passer.set_credentials(ALICE, BOB)
     outputs = passer.received(A, AT_ALICE, check(ALICE, BOB), now=0.2)
     assert Forward(B, AT_BOB, check(ALICE, BOB)) in outputs
     assert Forward(A, AT_ALICE, check(BOB, ALICE)) in outputs
+
+
+def test_checks_go_on_reaching_both_when_the_answerer_makes_the_next_offer() -> None:
+    passer = Passer(ALICE, BOB)
+    passer.received(A, AT_ALICE, check(ALICE, BOB), now=0.0)
+    passer.received(B, AT_BOB, check(BOB, ALICE), now=0.0)
+    passer.turn_round()
+    passer.set_credentials(BOB, ALICE)
+    assert Forward(B, AT_ALICE, check(BOB, ALICE, 9)) in passer.received(
+        A, AT_BOB, check(BOB, ALICE, 9), now=0.1
+    )
 
 
 @pytest.mark.parametrize(
