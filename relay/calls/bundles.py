@@ -83,7 +83,7 @@ def _is(live: Sequence[bool], index: int) -> bool:
 
 def _with_leaders(left: Leaders) -> Leaders:
     """Bundles whose leader is in none any more are led by the first of their members."""
-    for leader in {index for index in left if index is not None and left[index] != index}:
+    for leader in {index for index in left if index is not None and left[index : index + 1] != [index]}:
         members = [index for index, its in enumerate(left) if its == leader]
         for index in members:
             left[index] = members[0]

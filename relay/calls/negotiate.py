@@ -332,7 +332,7 @@ class Exchange:
     def _take_up(self, leg: Leg, media: Media, told: Told) -> None:
         """Start with what the offer told: ports, and promises of ICE and of keys."""
         media.streams = self._streams(self._promised(leg, media))
-        media.security = leg_security.adopt(told.security)
+        media.security = leg_security.adopt(told.security) if not media.opaque else None
         if told.ice is not None:
             leg_ice.adopt(told.ice, media, leg, self.resources)
 

@@ -99,6 +99,13 @@ def test_a_description_without_the_leader_of_a_bundle_is_no_internal_error() -> 
     assert desk.offer(plain(BOB, "a"), from_tag="B", to_tag="A").medias[0].port
 
 
+def test_an_answer_with_fewer_medias_than_were_bundled_is_no_internal_error() -> None:
+    desk = Desk()
+    desk.offer(browser(ALICE, "a", "v"), ICE="force", transport_protocol=DTLS, flags=["generate-mid"])
+    desk.answer(browser(BOB, "a", "v").replace("BUNDLE a v", "BUNDLE v a"))
+    assert desk.answer(browser(BOB, "a", group="")).medias[0].port
+
+
 def medias_of(desk: Desk, tag: str) -> list[Media]:
     leg = desk.registry.calls["call"].leg_of(tag)
     assert leg is not None
