@@ -31,7 +31,10 @@ def offered(session: Session, fits: Callable[[int], bool]) -> Leaders:
     wanted = list(leaders(session))
     for leader in {index for index in wanted if index is not None}:
         members = [index for index, its in enumerate(wanted) if its == leader]
-        shared = members if len(members) == 1 else _that_share(session, members, fits)
+        if len(members) > 1:
+            shared = _that_share(session, members, fits)
+        else:
+            shared = [index for index in members if is_rtp(session.medias[index].protocol)]
         for index in members:
             wanted[index] = shared[0] if index in shared else None
     return wanted

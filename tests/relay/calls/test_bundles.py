@@ -99,6 +99,18 @@ def test_a_description_without_the_leader_of_a_bundle_is_no_internal_error() -> 
     assert desk.offer(plain(BOB, "a"), from_tag="B", to_tag="A").medias[0].port
 
 
+def test_a_fax_in_the_place_of_the_media_that_led_a_bundle_leads_no_other() -> None:
+    desk = Desk()
+    desk.offer(browser(ALICE, "a", "v"), ICE="force")
+    desk.answer(browser(BOB, "a", "v", setup="active"))
+    assert {media.bundle for media in medias_of(desk, "B")} == {0}
+    audio = browser(BOB, "a")
+    line = next(line for line in audio.split("\r\n") if line.startswith("m="))
+    fax = audio.replace(line, "m=image 10000 udptl t38")
+    assert groups(desk.offer(fax, from_tag="B", to_tag="A")) == ()
+    assert not [rule for rule in desk.box.rules.values() if rule.opaque and (rule.dtls or rule.keys)]
+
+
 def test_an_answer_with_fewer_medias_than_were_bundled_is_no_internal_error() -> None:
     desk = Desk()
     desk.offer(browser(ALICE, "a", "v"), ICE="force", transport_protocol=DTLS, flags=["generate-mid"])
