@@ -6,7 +6,6 @@ sent. The native plane must do the same for the same datagrams.
 
 from __future__ import annotations
 
-import enum
 import ipaddress
 import os
 import socket
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from relay.forward import fake_stun
 from relay.forward.fake_bundle import Sorter
+from relay.forward.fake_kind import Kind, kind_of
 from relay.forward.fake_rtcp import Reports, blocks, without_feedback
 from relay.forward.fake_srtp import Failure, Keys
 from relay.forward.fake_stun import Allowance
@@ -47,41 +47,8 @@ LARGEST = 9280
 UP_LIMIT = 1500
 """Bytes of the largest datagram that goes up."""
 
-MAGIC_COOKIE = b"\x21\x12\xa4\x42"
-
 Sent = tuple[int, Address, bytes]
 """Local port (handle), destination, datagram."""
-
-
-class Kind(enum.Enum):
-    """What a datagram looks like (RFC 7983, RFC 5761)."""
-
-    STUN = enum.auto()
-    DTLS = enum.auto()
-    RTP = enum.auto()
-    RTCP = enum.auto()
-    UNKNOWN = enum.auto()
-
-
-def kind_of(datagram: bytes) -> Kind:
-    """Tell the protocols apart that share a port.
-
-    >>> kind_of(bytes([128, 0]) + bytes(10))
-    <Kind.RTP: 3>
-    """
-    first, length = datagram[0] if datagram else 255, len(datagram)
-    if first < 4:
-        said = int.from_bytes(datagram[2:4], "big")
-        whole = length >= 20 and said + 20 == length and said % 4 == 0
-        return Kind.STUN if whole and datagram[4:8] == MAGIC_COOKIE else Kind.UNKNOWN
-    if 20 <= first < 64 and length >= 13:
-        return Kind.DTLS
-    if 128 <= first < 192:
-        if length >= 8 and 192 <= datagram[1] < 224:
-            return Kind.RTCP
-        if length >= 12:
-            return Kind.RTP
-    return Kind.UNKNOWN
 
 
 def check(rule: Rule) -> None:

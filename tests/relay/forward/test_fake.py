@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from relay.forward._fastpath import NativePlane
-from relay.forward.fake import FakePlane, Kind, kind_of
+from relay.forward.fake import FakePlane
+from relay.forward.fake_kind import Kind, kind_of
 from relay.forward.plane import Latched, Plane, PlaneFull
 from relay.forward.rule import Drop, Learn, Rule
 
