@@ -2,6 +2,7 @@
 # make test    style, types, floors and all tests, with real peers; needs root, for network namespaces
 # make bench   what the relay costs beside rtpengine, in numbers and as a page; some fifteen minutes; by root, the kernel plane as well
 # make bench-ice   how soon phones hear each other, with icerelay, rtpengine and neither; some 35 minutes (root; docs/ice-lab.md)
+# make fuzz    ten minutes of random calls and packets, with new seeds
 # make lint    style, types and floors only
 # make bpf     build the eBPF programs again after a change of its source; needs clang
 # make clean   back to a fresh clone
@@ -25,7 +26,7 @@ SOURCES := pyproject.toml $(filter-out %.c,$(wildcard ext/*))
 BPF := relay/data/offload.bpf.o relay/data/steer.bpf.o
 CLANG ?= clang
 
-.PHONY: bench bench-ice demo test lint bpf clean peers
+.PHONY: bench bench-ice demo fuzz test lint bpf clean peers
 
 demo: .venv/installed
 	$(BIN)/icerelay demo
@@ -37,6 +38,9 @@ bench: .venv/installed
 
 test: peers lint
 	$(BIN)/pytest
+
+fuzz: .venv/for-development
+	$(BIN)/python -m tests.fuzz
 
 bench-ice: .venv/for-development
 	@.ci/need peers $(LAB_PEERS)

@@ -18,6 +18,7 @@ from relay.ng.errors import NgError
 from relay.srtp.profiles import MasterKey
 from sdp.protocol import Profile
 from tests.relay.calls.desk import ALICE, BOB, CAROL, Box, Desk, remembered
+from tests.seeds import seeds
 
 HOSTS = {"A": ALICE, "B": BOB, "C": CAROL}
 FORMATS = {"a": "audio {} 0 111", "v": "video {} 96 97", "s": "video {} 96 98", "d": "application {} x"}
@@ -165,7 +166,7 @@ def wants_keys(media: Media) -> bool:
     return profile is not None and profile.secure and not media.through
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", seeds(100))
 def test_no_sequence_of_descriptions_breaks_the_rules_leaks_or_lets_media_pass_in_the_clear(
     seed: int,
 ) -> None:

@@ -17,6 +17,7 @@ from relay.forward.plane import SUMS, Dtls, Event, Stun
 from relay.forward.rule import Address, Change, Clock, Drop, Learn, Marks, Rule, StunKeys
 from relay.srtp.profiles import MasterKey, profile_named
 from tests.relay.forward import checks
+from tests.seeds import seeds
 
 Phones = Callable[[str], socket.socket]
 
@@ -306,7 +307,7 @@ def name(sock: socket.socket) -> Address:
 
 
 @pytest.mark.parametrize("window", [FOREVER, 0.0])
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", seeds(25))
 @pytest.mark.parametrize("keys", [0, 3])
 def test_twins_agree_on_random_calls(seed: int, window: float, keys: int, phones: Phones) -> None:
     native, fake = NativePlane(rules=64, window=window), FakePlane(rules=64, window=window)
@@ -332,7 +333,7 @@ def test_twins_agree_on_random_calls(seed: int, window: float, keys: int, phones
 
 
 @pytest.mark.parametrize("keys", [0, 3])
-@pytest.mark.parametrize("seed", range(100, 108))
+@pytest.mark.parametrize("seed", seeds(100, 108))
 def test_a_shared_queue_changes_nothing(seed: int, keys: int, phones: Phones) -> None:
     """One datagram after the other: those of a settled peer and of a stranger wait in different queues."""
     native, fake = NativePlane(rules=64, window=0.0, steering=Steering(1)), FakePlane(rules=64, window=0.0)
