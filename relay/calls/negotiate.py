@@ -121,7 +121,7 @@ class Exchange:
             closing.forget_closed(leg)
         for media, told in zip(self.receiver.medias, terms, strict=False):
             if told is not None and media.follows:
-                lead = terms[self.receiver.carrier(media).index]
+                lead = dict(enumerate(terms)).get(self.receiver.carrier(media).index)
                 keys = lead.security if lead is not None else None
                 told.security = leg_security.fitting(keys, media.protocol) if keys is not None else None
         return [
